@@ -340,6 +340,10 @@ class Row(dict[str, Any]):
             raise Rejected(f"{self.key} does not exist")
         return self.record.latest_upsert
 
+    def was_sent(self, *fields: str) -> bool:
+        """Return True if an event had one of these fields, even without a value: absence is no statement (R21)."""
+        return any(field in fields and column in self.record.values for field, column, _ in self.map.readers)
+
     def time_sent(self, field: str) -> str | None:
         """Return the time that a date was sent with (RFC 3339); None if it was sent without, or at midnight."""
         for read, column, _ in self.map.readers:

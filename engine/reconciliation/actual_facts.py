@@ -83,9 +83,20 @@ def is_posted(line: Row, reference_data: ReferenceData) -> bool:
     return line_state(line, resolve_reference(reference_data, line, "journal")) == "posted"
 
 
-def clears_nothing(line: Row) -> bool:
-    """Return True for a sales line: one without a cost currency and a cost amount."""
-    return line["currency"] is None and not line["amount"]
+def written_amount(staging: Row) -> int | None:
+    """Return the accounting amount of a staging row; 0 without a voucher is not written."""
+    amount: int | None = staging["accounting_amount"]
+    return amount if amount or staging["voucher"] else None
+
+
+def clears_nothing(line: Row, staging: Sequence[Row] = ()) -> bool:
+    """Return True for a sales line: one without a cost currency and a cost amount.
+
+    A line of which no event had either is none where one of its staging rows has an amount.
+    """
+    if line["currency"] is not None or line["amount"]:
+        return False
+    return line.was_sent("currency", "amount") or not any(row["amount"] or written_amount(row) for row in staging)
 
 
 def journal_decides(line: Row) -> bool:

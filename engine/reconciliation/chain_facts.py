@@ -16,7 +16,7 @@ from engine.calendar import Company
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData, referenced_rows, resolve_reference
 from engine.events.facts import Evidence, row_id_of
-from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing
+from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing, written_amount
 from engine.reconciliation.documents import Awaited, Cause
 from engine.reconciliation.kinds import KINDS, DocumentKind
 
@@ -96,9 +96,10 @@ class ChainFacts:
         """
         untyped = []
         for row in self.of("actual"):
-            lines = [item.line for item in self.staging.get(row.id, ()) if item.line is not None]
-            if row["type"] is None and (not lines or not all(map(clears_nothing, lines))):
-                untyped.append(ActualFacts(row, self.staging.get(row.id, ()), self.home))
+            staging = self.staging.get(row.id, ())
+            sales = [clears_nothing(item.line, [item.row]) for item in staging if item.line is not None]
+            if row["type"] is None and (not sales or not all(sales)):
+                untyped.append(ActualFacts(row, staging, self.home))
         return untyped
 
     def _corrections(self) -> list[tuple[str, str, str]]:
@@ -336,17 +337,21 @@ class DocumentFacts(ABC):
 
         Finance sends the gross accounting amount, which is scaled to the net amount (recoverable tax goes elsewhere).
         Within one currency it is the amount itself, whatever was sent; without an amount sent it is converted by the
-        rate. A transaction amount of 0 has the accounting amount as sent.
+        rate. A transaction amount of 0 has the accounting amount as sent. All are rounded to the accounting currency.
         """
         amount, gross = self.amount, self.gross_amount
         if amount is not None and self.currency is not None and self.currency == self.accounting_currency:
-            return amount
+            return self._booked(amount)
         sent: int | None = self.line["accounting_amount"]
         if sent is None:
             return None if amount is None else money.converted(amount, self.rate, self.accounting_currency)
         if not amount or not gross or amount == gross:
-            return sent
-        booked = money.rounded(Fraction(sent * amount, gross), self.accounting_currency)
+            return self._booked(sent)
+        return self._booked(Fraction(sent * amount, gross))
+
+    def _booked(self, amount: int | Fraction) -> int | None:
+        """Return an amount as it is booked: rounded to the accounting currency (account.md, "Net and gross")."""
+        booked = money.rounded(Fraction(amount), self.accounting_currency)
         return booked if money.fits(booked) else None
 
     def amount_of(self, actual: ActualFacts) -> int | None:
@@ -361,5 +366,5 @@ class DocumentFacts(ABC):
             return actual.row["amount"]  # type: ignore[no-any-return]
         accounting = actual.row["accounting_amount"]
         if accounting is None and actual.most_advanced is not None:
-            accounting = actual.most_advanced.row["accounting_amount"]
+            accounting = written_amount(actual.most_advanced.row)
         return None if accounting is None else money.converted_back(accounting, self.rate, self.currency)

@@ -176,16 +176,17 @@ class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class UnlinkedActual(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A cost actual that belongs to no document: its record key, and the values that a document is compared with.
+    """A cost that belongs to no document: the record key of its actual, or of its row in Finance where no actual is
+    known, and the values that a document is compared with.
 
     `amount` is in its own `currency`, in units of 1/10000; `dates` are its accounting and document date. The project is
-    in upper case. Currency and category are None if unknown.
+    in upper case. Other values are None if unknown.
     """
 
     key: str
-    company: str
+    company: str | None
     project: str
-    amount: int
+    amount: int | None
     currency: str | None
     category: str | None
     dates: tuple[str, ...]

@@ -95,7 +95,8 @@ class _Decision:
         self.findings: list[Finding] = []
         self.unsynced: list[tuple[ChainFacts, list[DocumentFacts]]] = []
         self.postings: list[Posting] = []
-        self.unlinked: list[UnlinkedActual] = []
+        # By key: several groups may have a row, as it is linked now and as it was linked once.
+        self.unlinked: dict[str, UnlinkedActual] = {}
         self.kind = _kind(family)
 
     def chain(self) -> Chain:
@@ -111,7 +112,7 @@ class _Decision:
             tuple(order),
             tuple(_unsynced(self.unsynced)),
             tuple(sorted(self.postings, key=lambda posting: posting.key)),
-            tuple(self.unlinked),
+            tuple(self.unlinked.values()),
         )
 
     def decide(self, rows: Sequence[Row]) -> None:
@@ -135,8 +136,10 @@ class _Decision:
         self.documents += documents
         self.findings += of_group
         self.unsynced.append((facts, [document for document, _ in decided]))
-        if facts.cost_actuals and not decided:
-            self.unlinked += unlinked_actuals(facts)
+        # What is posted of a cancelled document is the cost of none (`posting-without-document`).
+        if all(verdict.excluded == "cancelled" for _, verdict in decided):
+            for cost in unlinked_actuals(facts):
+                self.unlinked.setdefault(cost.key, cost)
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
         division = divide(facts, verdict)

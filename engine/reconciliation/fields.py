@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, cast
 
 import msgspec
 
+from engine.calendar import local_day
 from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import iso
@@ -94,11 +95,11 @@ class DecidedLine:
 
     @property
     def posted_date(self) -> str | None:
-        """The day on which the journal was posted; None unless its line is posted."""
+        """The day on which the journal was posted, in the time zone of the company; None unless its line is posted."""
         if self.staging is None or not self.staging.line_posted or self.journal is None:
             return None
         posted_at = self.journal["posted_at"]
-        return None if posted_at is None else iso(posted_at)[:10]
+        return None if posted_at is None else local_day(self.facts.company, posted_at) or iso(posted_at)[:10]
 
 
 class DocumentField(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -170,7 +170,7 @@ FINDINGS: Final[dict[str, Words]] = {
     ),
     "possible-match": Words(
         "Actual {actual} belongs to no document.",
-        "It has the project, currency, amount and day of this document, and may be its cost.",
+        "It may be the cost of this document, by its project, currency, amount and day, as far as they are known.",
         "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
         "second actual before that.",
     ),

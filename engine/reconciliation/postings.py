@@ -8,13 +8,14 @@ from fractions import Fraction
 from typing import Literal, NamedTuple
 
 from engine import money
+from engine.calendar import local_day
 from engine.chains.records import Row
 from engine.chains.references import ReferenceData
 from engine.events.facts import iso
-from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing, is_posted
+from engine.reconciliation.actual_facts import ActualFacts, StagingFacts, clears_nothing, is_posted, written_amount
 from engine.reconciliation.chain_facts import ChainFacts, DocumentFacts
 from engine.reconciliation.documents import Posting, PostingPart
-from engine.reconciliation.kinds import Kind
+from engine.reconciliation.kinds import VENDOR_INVOICE_LINE, Kind
 from engine.reconciliation.positions import Verdict
 
 Basis = Literal["written-back", "line", "staging", "actual", "assumed"]
@@ -62,6 +63,11 @@ class _Claim(NamedTuple):
             ),
             None,
         )
+
+    @property
+    def clears_nothing(self) -> bool:
+        """Whether it is a sales line."""
+        return self.line is not None and clears_nothing(self.line, [item.row for item in self.items])
 
 
 def posted_lines(groups: Iterable[Sequence[Row]], reference_data: ReferenceData) -> frozenset[str]:
@@ -156,10 +162,9 @@ class Postings:
             claims[actual_id] = [_Claim(None, tuple(ordered))]
 
     def _add_of_actual(self, actual_id: str, row: Row | None, claims: list[_Claim]) -> None:
-        # Hours are a cost, but pass through neither account.
-        if row is not None and (row["type"] not in (None, "cost") or row["class"] == "time"):
-            return
         facts, verdict, actual = self._owners.get(actual_id) or (None, None, None)
+        if row is not None and (row["type"] not in (None, "cost") or self._is_timesheet(row, facts)):
+            return
         home = facts.line.company if facts is not None else None
         in_account = verdict is not None and verdict.position not in ("excluded", "not-posted")
         ordered = sorted(claims, key=self._preference)
@@ -173,6 +178,14 @@ class Postings:
                 self._add(claim, row, facts, None, actual)
             else:
                 self._add(claim, row, facts, "posting-without-document")
+
+    def _is_timesheet(self, actual: Row, facts: DocumentFacts | None) -> bool:
+        """Return True for hours that pass through neither account: those of no vendor invoice line, whose actual may be
+        of class Time as well (`docs/domain/documents.md` §2, step 6).
+        """
+        role = VENDOR_INVOICE_LINE.record_role
+        of_invoice = facts.kind is VENDOR_INVOICE_LINE if facts is not None else bool(self._chain.of(role))
+        return actual["class"] == "time" and not of_invoice
 
     def _preference(self, claim: _Claim) -> tuple[bool, int, str]:
         """Sort key: the line that a staging row names now, then the smallest RecId."""
@@ -188,7 +201,7 @@ class Postings:
         counted: ActualFacts | None = None,
     ) -> None:
         # Where the actual says that it is a cost, missing amounts of the line are no statement.
-        if (actual is None or actual["type"] is None) and claim.line is not None and clears_nothing(claim.line):
+        if (actual is None or actual["type"] is None) and claim.clears_nothing:
             return
         home = facts.line.company if facts is not None else None
         company = claim.company or home
@@ -205,7 +218,7 @@ class Postings:
             part,
             currency,
             cleared.amount,
-            self._date(claim),
+            self._date(claim, company),
             next((row["voucher"] for row in rows if row["voucher"]), None),
             next((row["project"] for row in rows if row.role != "actual" and row["project"]), None),
             facts.name if facts is not None else None,
@@ -227,16 +240,17 @@ class Postings:
             return facts.accounting_currency
         return next((row["currency"] for row in _rows(claim) if row["currency"]), None)
 
-    def _date(self, claim: _Claim) -> str | None:
-        """Return the accounting date of the line, otherwise the day of its posting, otherwise the date of the staging
-        row.
+    def _date(self, claim: _Claim, company: str | None) -> str | None:
+        """Return the accounting date of the line, otherwise the day of its posting in the time zone of the company,
+        otherwise the date of the staging row.
         """
         if claim.line is not None:
             if claim.line["accounting_date"]:
                 return str(claim.line["accounting_date"])
             journal = self._chain.journal_of(claim.line)
             if journal is not None and journal["posted_at"] is not None:
-                return iso(journal["posted_at"])[:10]
+                at = journal["posted_at"]
+                return local_day(self._chain.reference_data.directory.company(company), at) or iso(at)[:10]
         return next((item.row["accounting_date"] for item in claim.items if item.row["accounting_date"]), None)
 
     # --- what a posting cleared --------------------------------------------------------------------------------------
@@ -292,12 +306,14 @@ def _written_back(claim: _Claim) -> Cleared | None:
 
 
 def _of_line(claim: _Claim, currency: str | None) -> int | None:
+    """Return the amount of a line at its rate. The rate of a staging row is that of its own currency."""
     line = claim.line
     assert line is not None
     if line["amount"] is None:
         return None
     own = next((row["currency"] for row in _rows(claim) if row["currency"]), None)
-    rate = next((rate for row in _rows(claim) if (rate := row["exchange_rate"]) not in (None, "0")), None)
+    alike = (row for row in _rows(claim) if row is line or row["currency"] in (None, own))
+    rate = next((rate for row in alike if (rate := row["exchange_rate"]) not in (None, "0")), None)
     if rate is None and own is not None and own == currency:
         rate = "100"
     return money.converted(line["amount"], rate, currency)
@@ -308,9 +324,8 @@ def _of_staging(claim: _Claim, currency: str | None) -> int | None:
     written.
     """
     for item in claim.items:
-        amount = item.row["accounting_amount"]
-        if amount is not None and (amount or item.row["voucher"]):
-            return int(amount)
+        if (amount := written_amount(item.row)) is not None:
+            return amount
     for item in claim.items:
         row = item.row
         if row["amount"] is None:

@@ -1,73 +1,100 @@
-"""Cost actuals that belong to no document, and the documents whose cost they may be (finding `possible-match`).
+"""Costs that belong to no document, and the documents whose cost they may be (finding `possible-match`).
 
-Dataverse may create an actual without its source document. Its document then waits for an actual, and a repeated export
-or approval would cost it a second time. A document and an actual are compared when the document is read, so that no
-chain depends on another one.
+Dataverse may create an actual without its source document. A document that waits for an actual may be its, and a
+repeated export or approval would cost it a second time. A document and the costs are compared when the document is
+read, so that no chain depends on another one. Rather one possible match too many than a cost twice (account.md, "Never
+offer a cost twice").
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import Final
 
+from engine.chains.records import Row
 from engine.chains.references import resolve_reference
 from engine.events.facts import row_id_of
 from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.documents import Document, Finding, UnlinkedActual
+from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
 
 NAMED: Final = 3
-"""The largest number of actuals that a finding names."""
+"""The largest number of costs that a finding names."""
+
+TOGETHER: Final = 8
+"""The largest number of costs whose sum is compared with a document."""
+
+_SUMS_MAX: Final = 4_096
+"""The number of sums beyond which costs are not added up any further: all of them may be the cost."""
+
+_UNKNOWN: Final = "?"
+_ANY: Final = "*"
 
 
 def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
-    """Yield the cost actuals of a chain without a document, posted or not, by key.
+    """Yield the costs of a chain without a document, posted or not: its actuals, by key.
 
-    Hours are the cost of no document. One whose reversal has reached Finance, and the reversal, cost nothing. The rows
-    in Finance say the company and the project that an actual does not say itself.
+    Hours are the cost of no document, except those of a vendor invoice line. An actual whose reversal has reached
+    Finance, and the reversal, cost nothing. An actual of unknown type may be a cost.
     """
-    reversed_ids = {actual.row.id for actual in chain.actuals if not actual.unreversed}
-    for row in chain.cost_actuals:
-        if row.id in reversed_ids or row["amount"] is None or row["class"] == "time":
+    undone = {actual.row.id for actual in chain.actuals if not actual.unreversed}
+    untyped = {actual.row.id for actual in chain.untyped}
+    of_invoice = bool(chain.of(VENDOR_INVOICE_LINE.record_role))
+    for row in chain.of("actual"):
+        if row.id in undone or not (row["type"] == "cost" or row.id in untyped):
+            continue
+        if row["class"] == "time" and not of_invoice:
             continue
         copies = [copy for item in chain.staging.get(row.id, ()) for copy in (item.row, item.line) if copy is not None]
-        project = resolve_reference(chain.reference_data, row, "project")
-        number = project["number"] if project is not None else None
-        number = number or next((copy["project"] for copy in copies if copy["project"]), None)
-        company = row.company or next((copy.company for copy in copies if copy.company), None)
-        dates = tuple(sorted({day for day in (row["accounting_date"], row["document_date"]) if day}))
-        if company is None or number is None or not dates:
-            continue
-        category = resolve_reference(chain.reference_data, row, "category")
-        yield UnlinkedActual(
-            key=row.key,
-            company=company,
-            project=number.upper(),
-            amount=row["amount"],
-            currency=chain.reference_data.directory.currency(row["currency"]),
-            category=category["number"] if category is not None else None,
-            dates=dates,
-        )
+        yield from _cost(chain, row, copies)
+
+
+def _cost(chain: ChainFacts, row: Row, copies: Sequence[Row]) -> Iterator[UnlinkedActual]:
+    """Yield a cost, unless its project is unknown. The rows in Finance say what the actual does not say itself."""
+    is_actual = row.role == "actual"
+    project = resolve_reference(chain.reference_data, row, "project") if is_actual else None
+    number = project["number"] if project is not None else None
+    number = number or next((copy["project"] for copy in copies if copy["project"]), None)
+    if number is None:
+        return
+    own = chain.reference_data.directory.currency(row["currency"]) if is_actual else None
+    # An amount is in the currency beside it.
+    amounts = [(row["amount"], own)] if is_actual and row["amount"] is not None else []
+    amounts += [(copy["amount"], copy["currency"]) for copy in copies if copy["amount"] is not None]
+    amount, currency = amounts[0] if amounts else (None, own)
+    days = [row["accounting_date"], row["document_date"]] if is_actual else []
+    days = [day for day in days if day] or [copy["accounting_date"] for copy in copies if copy["accounting_date"]]
+    category = resolve_reference(chain.reference_data, row, "category") if is_actual else None
+    yield UnlinkedActual(
+        key=row.key,
+        company=row.company or next((copy.company for copy in copies if copy.company), None),
+        project=number.upper(),
+        amount=amount,
+        currency=currency,
+        category=category["number"] if category is not None else None,
+        dates=tuple(sorted(set(days))),
+    )
 
 
 def tokens_of_actual(actual: UnlinkedActual) -> list[str]:
-    """Return what a document must have in common with an actual: company, project, amount, and one of its dates."""
-    return [_token(actual.company, actual.project, actual.amount, day) for day in actual.dates]
+    """Return what a document must have in common with a cost: company and project, and one of its dates; an unknown one
+    is written as such. A document without a date asks for any.
+    """
+    return [_token(actual.company, actual.project, day) for day in (*(actual.dates or (_UNKNOWN,)), _ANY)]
 
 
 def tokens_of_document(document: Document) -> list[str]:
-    """Return the tokens of the actuals that a document may match: of its date, and of the day before and after it.
+    """Return the tokens of the costs that a document may match: of its date, and of the day before and after it.
 
-    None for a document that does not wait for an actual, or lacks one of the values.
+    None for a document that does not wait for an actual, or whose project is unknown.
     """
-    amount = document.amounts.amount if document.amounts is not None else None
     if document.position != "missing-actual" or document.company is None or document.project is None:
         return []
-    if amount is None or document.date is None:
-        return []
-    return [_token(document.company, document.project.upper(), amount, day) for day in _around(document.date)]
+    days = [*_around(document.date), _UNKNOWN] if document.date is not None else [_ANY]
+    return [_token(company, document.project.upper(), day) for company in (document.company, None) for day in days]
 
 
-def _token(company: str, project: str, amount: int, day: str) -> str:
-    return f"{company}|{amount}|{day}|{project}"
+def _token(company: str | None, project: str, day: str) -> str:
+    return f"{company or _UNKNOWN}|{day}|{project}"
 
 
 def _around(day: str) -> list[str]:
@@ -76,21 +103,54 @@ def _around(day: str) -> list[str]:
     return [date.fromordinal(number).isoformat() for number in days]
 
 
-def is_possible_match(document: Document, currency: str | None, category: str | None) -> bool:
-    """Return True if an actual with a common token may be the cost of the document, by its currency and category.
-
-    An actual whose currency row is unknown counts in the currency of the document, as everywhere. A category that is
-    unknown on one side cannot be compared and is no obstacle.
+def matches_of(document: Document, costs: Collection[UnlinkedActual]) -> frozenset[str]:
+    """Return the costs, by record key, that may be the cost of a document with which each has a token in common: one of
+    its amount, or several that add up to it. An amount that is unknown, of either, may be any.
     """
-    if currency is not None and document.currency is not None and currency != document.currency:
+    fitting = sorted((cost for cost in costs if _fits(document, cost)), key=lambda cost: cost.key)
+    net = document.amounts.amount if document.amounts is not None else None
+    if net is None:
+        return frozenset(cost.key for cost in fitting)
+    # Net or gross: an actual may have either.
+    targets = {net, net if document.entered_amount is None else document.entered_amount}
+    alone = {cost.key for cost in fitting if cost.amount is None or cost.amount in targets}
+    for target in sorted(targets):
+        alone.update(_adding_up(target, [cost for cost in fitting if cost.amount is not None]))
+    return frozenset(alone)
+
+
+def _adding_up(target: int, costs: Sequence[UnlinkedActual]) -> Collection[str]:
+    """Return the fewest costs, at most `TOGETHER`, of the sign of an amount that add up to it; none if none do."""
+    sums: dict[int, tuple[str, ...]] = {0: ()}
+    sign = -1 if target < 0 else 1
+    for cost in costs:
+        part = (cost.amount or 0) * sign
+        if not 0 < part < abs(target):
+            continue
+        for total, keys in list(sums.items()):
+            more = total + part
+            if more <= abs(target) and len(keys) < min(TOGETHER, len(sums.get(more, (None,) * (TOGETHER + 1))) - 1):
+                sums[more] = (*keys, cost.key)
+        if len(sums) > _SUMS_MAX:
+            return [other.key for other in costs]
+    return sums.get(abs(target), ()) if target else ()
+
+
+def _fits(document: Document, cost: UnlinkedActual) -> bool:
+    """Return True if a cost may be that of the document by its currency and category.
+
+    A currency that is unknown counts in the currency of the document, as everywhere. A category that is unknown on one
+    side cannot be compared and is no obstacle.
+    """
+    if cost.currency is not None and document.currency is not None and cost.currency != document.currency:
         return False
-    own = document.project_category
+    own, category = document.project_category, cost.category
     return category is None or own is None or category.upper() == own.upper()
 
 
-def possible_match(document: Document, actuals: Collection[str]) -> Finding:
-    """Return the finding of a document that these actuals, by record key, may belong to."""
-    names = [row_id_of(key.split(":", 2)[2]) for key in sorted(actuals)]
+def possible_match(document: Document, costs: Collection[str]) -> Finding:
+    """Return the finding of a document that these costs, by record key, may belong to."""
+    names = [row_id_of(key.split(":", 2)[2]) for key in sorted(costs)]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     parameters = {"actual": ", ".join(names[:NAMED]) + more}
     return Finding("possible-match", document.key, document.document, parameters, document.evidence)

@@ -1,21 +1,22 @@
-"""Possible matches: documents without an actual, and the actuals without a document that may be their cost."""
+"""Possible matches: documents without an actual, and the costs without a document that may be theirs."""
 
 from collections.abc import Iterable
 
 from sqlalchemy import Connection
 
-from engine.reconciliation.documents import Document
-from engine.reconciliation.unlinked_actuals import is_possible_match, tokens_of_document
+from engine.reconciliation.documents import Document, UnlinkedActual
+from engine.reconciliation.unlinked_actuals import matches_of, tokens_of_document
+from store.queries.common import decode_chain
 from store.schema import tables
 from store.schema.bulk_sql import select
 
-_COLUMNS = ("token", "actual", "currency", "category")
+_COLUMNS = ("token", "actual", "chain")
 
 
 def possible_matches(connection: Connection, documents: Iterable[Document]) -> dict[str, frozenset[str]]:
-    """Return the actuals, by record key, that each document may belong to; nothing for a document without.
+    """Return the costs, by record key, that each document may belong to; nothing for a document without.
 
-    One query for all documents of a page.
+    Two queries for all documents of a page: the costs with a token in common, and their chains.
     """
     waiting: dict[str, list[Document]] = {}
     for document in documents:
@@ -23,11 +24,16 @@ def possible_matches(connection: Connection, documents: Iterable[Document]) -> d
             waiting.setdefault(token, []).append(document)
     if not waiting:
         return {}
-    matches: dict[str, set[str]] = {}
-    for token, actual, currency, category in select(
-        connection, tables.unlinked_actuals, _COLUMNS, "token", sorted(waiting)
-    ):
+    found = list(select(connection, tables.unlinked_actuals, _COLUMNS, "token", sorted(waiting)))
+    chains = sorted({chain for _, _, chain in found})
+    costs = {
+        cost.key: cost
+        for _, body in select(connection, tables.chains, ("id", "body"), "id", chains)
+        for cost in decode_chain(body).unlinked
+    }
+    candidates: dict[str, tuple[Document, dict[str, UnlinkedActual]]] = {}
+    for token, actual, _ in found:
         for document in waiting[token]:
-            if is_possible_match(document, currency, category):
-                matches.setdefault(document.key, set()).add(actual)
-    return {key: frozenset(actuals) for key, actuals in matches.items()}
+            candidates.setdefault(document.key, (document, {}))[1][actual] = costs[actual]
+    matches = {key: matches_of(document, own.values()) for key, (document, own) in candidates.items()}
+    return {key: costs_of for key, costs_of in matches.items() if costs_of}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from tests.support.naive_chains import ACTUAL, JOURNAL_LINE, STAGING
+from tests.support.naive_chains import ACTUAL, INVOICE_LINE, INVOICE_LINE_RECORD, JOURNAL_LINE, STAGING
 from tests.support.naive_documents import Document
 from tests.support.naive_model import NaiveModel
 from tests.support.naive_records import Record
@@ -83,7 +83,10 @@ class NaiveAccount(NaiveModel):
         if type_ is not None and type_ in TYPES and type_ != COST:
             return []
         if row and choice(row.get("msdyn_transactionclassification")) == TIME:
-            return []
+            # A vendor invoice may be for hours; a timesheet passes through neither account.
+            sources = {r.entity for r in self._chain_of[row.key]}
+            if document.kind != INVOICE_LINE if document else INVOICE_LINE_RECORD not in sources:
+                return []
         counts = document is not None and document.position in IN_SUMS
         claims = sorted(claims, key=lambda claim: self._preference(*claim))
         home = document.company if document and counts else None
@@ -111,6 +114,9 @@ class NaiveAccount(NaiveModel):
     ) -> Cleared | None:
         is_cost = actual is not None and choice(actual.get("msdyn_transactiontypecode")) == COST
         is_cost = is_cost or line is None or bool(code(line.get("CostCurrency")) or money(line.get("ExtendedCost")))
+        if line and not {"CostCurrency", "ExtendedCost"} & line.columns.keys():
+            # The line says nothing about its cost; its staging row may.
+            is_cost = is_cost or any(money(s.get("Amount")) or money(s.get("AccountingAmount")) for s in naming)
         if not is_cost:
             return None  # a sales line
         shows = line or actual or naming[0]
@@ -146,7 +152,15 @@ class NaiveAccount(NaiveModel):
                 return money((own or written)[0].get("AccountingAmount"))
             rows = [line, *naming]
             own_currency = next((name for r in rows if (name := self._currency_text(r))), None)
-            rate = next((found for r in rows if (found := self._rate_of(r))), None)
+            # A rate is the rate of the currency beside it.
+            rate = self._rate_of(line) or next(
+                (
+                    self._rate_of(s)
+                    for s in naming
+                    if self._rate_of(s) and self._currency_text(s) in (None, own_currency)
+                ),
+                None,
+            )
             converted = self._converted(money(line.get("ExtendedCost")), rate, own_currency, currency)
             if converted is not None:
                 return converted

@@ -241,13 +241,13 @@ class Documents(Past):
         """What posting put on the account: the gross accounting amount, in the proportion of net to gross."""
         amount, sent, accounting = document.amount, document.accounting_amount, document.accounting_currency
         if amount is not None and document.currency and document.currency == accounting:
-            return amount
+            return rounded(amount, accounting)
         if sent is None:
             if amount is None or document.rate is None:
                 return None
             booked = rounded(amount * document.rate / 100, accounting)
         elif not amount or not gross or amount == gross:
-            return sent
+            booked = rounded(sent, accounting)
         else:
             booked = rounded(ARITHMETIC.divide(ARITHMETIC.multiply(sent, amount), gross), accounting)
         return booked if fits(booked) else None
@@ -483,14 +483,15 @@ class Documents(Past):
         return self._claim("no-actual-made", since, ACTUAL)
 
     def _amount_in_document_currency(self, actual: Record, document: Document) -> Decimal | None:
-        """The actual's amount; one in another currency goes through accounting currency and rate."""
+        """The actual's amount; one in another currency by the rate, where a 0 without a voucher is not written."""
         own = self._currency_of(actual)
         if own is None or document.currency is None or own == document.currency:
             return money(actual.get("msdyn_amount"))
         booked = money(actual.get("assumed_accountingamount"))
         if booked is None:
             rows = self._furthest_rows(actual)
-            booked = next((found for s in rows if (found := money(s.get("AccountingAmount"))) is not None), None)
+            told = [s for s in rows if money(s.get("AccountingAmount")) or s.text("VoucherNumber", "Voucher")]
+            booked = next((found for s in told if (found := money(s.get("AccountingAmount"))) is not None), None)
         if booked is None:
             return None
         if document.rate is not None:

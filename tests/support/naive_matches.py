@@ -1,34 +1,113 @@
-"""Actuals without a document that may be the cost of one that waits, by the naive model."""
+"""Costs without a document that may be the cost of one that waits, by the naive model."""
 
+from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
+from itertools import combinations
 
-from tests.support.naive_chains import ACTUAL, CONNECTION, JOURNAL_LINE, STAGING, corrects
-from tests.support.naive_documents import Document, Documents
+from tests.support.naive_chains import ACTUAL, CONNECTION, INVOICE_LINE_RECORD, JOURNAL_LINE, STAGING, corrects
+from tests.support.naive_documents import GROSS, Document, Documents
 from tests.support.naive_records import Record
 from tests.support.naive_sharing import COST, TIME
-from tests.support.naive_values import choice, day, money, row_id
+from tests.support.naive_values import choice, code, day, money, row_id, total
+
+TYPES = {192350000, 192350004, 192350005, 192350006, 192350007, 192350008}
+PROJECT = {STAGING: "ProjectId", JOURNAL_LINE: "ProjId"}
+AMOUNT = {STAGING: "Amount", JOURNAL_LINE: "ExtendedCost"}
+CURRENCY = {STAGING: "TransactionCurrencyId", JOURNAL_LINE: "CostCurrency"}
+TOGETHER = 8  # at most so many costs make up a document
+
+
+@dataclass
+class Cost:
+    """What is known of a cost without a document."""
+
+    company: str | None
+    project: str | None
+    amount: Decimal | None
+    currency: str | None
+    days: list[date]
+    actual: Record | None
 
 
 class Matches(Documents):
-    """The documents that an actual without a document may belong to."""
+    """The documents that a cost without a document may belong to."""
 
     def matched(self, document: Document) -> bool:
-        """Whether the document waits for an actual and one without a document has its values."""
-        if document.position != "missing-actual" or document.on is None or document.parts["difference"] is None:
+        """Whether the document waits for an actual, and a cost without a document may be its cost, or several may."""
+        if document.position != "missing-actual":
             return False
-        return any(self._may_be_cost(actual, document) for actual in self._unlinked())
+        costs = [cost for cost in self._unlinked() if self._may_be_cost(cost, document)]
+        if document.parts["difference"] is None:
+            return bool(costs)  # nobody knows its amount
+        gross = money(document.line.get(GROSS[document.line.entity]))
+        wanted = {amount for amount in (document.amount, gross) if amount is not None}
+        if any(cost.amount is None or cost.amount in wanted for cost in costs):
+            return True
+        return any(self._make_up(amount, costs) for amount in wanted)
 
-    def _unlinked(self) -> list[Record]:
-        """Cost actuals whose chain has no document, without those that are reversed in Finance and their reversals."""
-        with_document = {record.key for d in self._documents for record in self._chain_of[d.line.key]}
-        return [
-            actual
-            for actual in self._all(ACTUAL)
-            if choice(actual.get("msdyn_transactiontypecode")) == COST
-            and choice(actual.get("msdyn_transactionclassification")) != TIME
-            and actual.key not in with_document
-            and not self._is_undone(actual)
-        ]
+    def _make_up(self, amount: Decimal, costs: list[Cost]) -> bool:
+        """Whether some of the costs, each a part of the amount, add up to it."""
+        parts = [c.amount for c in costs if c.amount and c.amount * amount > 0 and abs(c.amount) < abs(amount)]
+        sizes = range(2, min(TOGETHER, len(parts)) + 1)
+        return any(total(some) == amount for size in sizes for some in combinations(parts, size))
+
+    def _unlinked(self) -> list[Cost]:
+        """Everything in either system that may be a cost and belongs to no document; a cancelled one is none."""
+        linked = {
+            record.key for d in self._documents if d.excluded != "cancelled" for record in self._chain_of[d.line.key]
+        }
+        costs = []
+        for actual in self._all(ACTUAL):
+            if actual.key not in linked and self._may_be_of_cost(actual) and not self._is_undone(actual):
+                costs.append(self._cost_of(actual, self._copies(self._staging_rows(actual))))
+        return costs
+
+    def _may_be_of_cost(self, actual: Record) -> bool:
+        """A cost, or of a type that nothing says. Hours are the cost of vendor invoice lines at most."""
+        entities = {record.entity for record in self._chain_of[actual.key]}
+        if choice(actual.get("msdyn_transactionclassification")) == TIME and INVOICE_LINE_RECORD not in entities:
+            return False
+        kind = choice(actual.get("msdyn_transactiontypecode"))
+        return kind == COST or (kind not in TYPES and not self._is_sales(self._staging_rows(actual)))
+
+    def _is_sales(self, rows: list[Record]) -> bool:
+        """Whether the rows name lines, and all these are sales lines."""
+        pairs = [(line, row) for row in rows if (line := self._find(JOURNAL_LINE, row.get("ProjAdvancedJournalLine")))]
+        return bool(pairs) and not any(self._says_cost(line) or self._is_silent(line, row) for line, row in pairs)
+
+    def _says_cost(self, line: Record) -> bool:
+        return bool(code(line.get("CostCurrency")) or money(line.get("ExtendedCost")))
+
+    def _is_silent(self, line: Record, row: Record) -> bool:
+        """A line that never said anything about cost, beside a staging row with an amount."""
+        never = not {"CostCurrency", "ExtendedCost"} & line.columns.keys()
+        return never and bool(money(row.get("Amount")) or money(row.get("AccountingAmount")))
+
+    def _cost_of(self, actual: Record | None, copies: list[Record]) -> Cost:
+        """What the actual says, and what its rows in Finance say where it says nothing."""
+        amount = money(actual.get("msdyn_amount")) if actual else None
+        currency = self._currency_of(actual) if actual else None
+        if amount is None:
+            for copy in copies:
+                if (amount := money(copy.get(AMOUNT[copy.entity]))) is not None:
+                    currency = code(copy.get(CURRENCY[copy.entity]))
+                    break
+        project = self._find("msdyn_project", actual.get("msdyn_project")) if actual else None
+        names = [project.text("assumed_projectnumber") if project else None]
+        names += [copy.text(PROJECT[copy.entity]) for copy in copies]
+        companies = [row.company for row in ([actual] if actual else []) + copies if row.company]
+        own = ("msdyn_accountingdate", "msdyn_documentdate")
+        days = [on for column in own if actual and (on := day(actual.get(column))) is not None]
+        days = days or [on for copy in copies if (on := day(copy.get("AccountingDate"))) is not None]
+        return Cost(
+            company=companies[0] if companies else None,
+            project=next((name.casefold() for name in names if name), None),
+            amount=amount,
+            currency=currency,
+            days=days,
+            actual=actual,
+        )
 
     def _is_undone(self, actual: Record) -> bool:
         reversals = [r for r in self._chain_of[actual.key] if r.entity == CONNECTION and corrects(r) == "reversing"]
@@ -47,38 +126,24 @@ class Matches(Documents):
         is_cost = choice(actual.get("msdyn_transactiontypecode")) == COST
         return is_cost and actual.get("assumed_skipsync") not in (True, 1)
 
-    def _may_be_cost(self, actual: Record, document: Document) -> bool:
-        currency = self._currency_of(actual)
+    def _may_be_cost(self, cost: Cost, document: Document) -> bool:
+        near = not cost.days or document.on is None or any(abs((on - document.on).days) <= 1 for on in cost.days)
         return (
-            self._company_of_actual(actual) == document.company
-            and self._project_of_actual(actual) == (document.project or "").casefold()
-            and money(actual.get("msdyn_amount")) == document.amount
-            and (currency is None or document.currency in (None, currency))
-            and any(abs((on - document.on).days) <= 1 for on in self._days(actual) if document.on is not None)
-            and not self._is_of_other_category(actual, document)
+            cost.company in (None, document.company)
+            and cost.project is not None
+            and cost.project == (document.project or "").casefold()
+            and (cost.currency is None or document.currency in (None, cost.currency))
+            and near
+            and not (cost.actual and self._is_of_other_category(cost.actual, document))
         )
 
-    def _copies(self, actual: Record) -> list[Record]:
-        """The staging rows of an actual and their journal lines, in the order of the rows."""
+    def _copies(self, rows: list[Record]) -> list[Record]:
+        """Staging rows and their journal lines, in the order of the rows."""
         copies = []
-        for row in sorted(self._staging_rows(actual), key=lambda row: row.key):
+        for row in sorted(rows, key=lambda row: row.key):
             line = self._find(JOURNAL_LINE, row.get("ProjAdvancedJournalLine"))
             copies += [row] if line is None else [row, line]
         return copies
-
-    def _company_of_actual(self, actual: Record) -> str | None:
-        return actual.company or next((copy.company for copy in self._copies(actual) if copy.company), None)
-
-    def _project_of_actual(self, actual: Record) -> str | None:
-        project = self._find("msdyn_project", actual.get("msdyn_project"))
-        number = project.text("assumed_projectnumber") if project else None
-        columns = {STAGING: "ProjectId", JOURNAL_LINE: "ProjId"}
-        numbers = [number, *(copy.text(columns[copy.entity]) for copy in self._copies(actual))]
-        return next((found.casefold() for found in numbers if found), None)
-
-    def _days(self, actual: Record) -> list[date]:
-        columns = ("msdyn_accountingdate", "msdyn_documentdate")
-        return [on for column in columns if (on := day(actual.get(column))) is not None]
 
     def _is_of_other_category(self, actual: Record, document: Document) -> bool:
         category = self._find("msdyn_transactioncategory", actual.get("msdyn_transactioncategory"))

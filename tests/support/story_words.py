@@ -24,6 +24,7 @@ DATAVERSE_STATUS: Final = numbered(
 )
 HEADER_STATUS: Final = numbered(draft=900000000, in_process=900000001, confirmed=900000002, cancelled=900000003)
 ACTUAL_TYPE: Final = numbered(cost=192350000, unbilled_sales=192350005, billed_sales=192350006)
+ACTUAL_CLASS: Final = numbered(time=192350000, expense=192350001, material=192350002)
 LINE_STATUS: Final = numbered(draft=0, error=1, processing=2, posted=3, unrecoverable=4, invalid_actual=5)
 STATE: Final = numbered(active=0, inactive=1)
 CURRENCIES: Final = {"USD": "U1", "EUR": "U2", "JPY": "U3"}
@@ -188,6 +189,7 @@ WORDS: Final = {
         {
             "of": "assumed_sourcedocument",
             "type": "msdyn_transactiontypecode",
+            "class": "msdyn_transactionclassification",
             "amount": "msdyn_amount",
             "booked": "assumed_accountingamount",
             "currency": "transactioncurrencyid",
@@ -201,7 +203,7 @@ WORDS: Final = {
             "company": "assumed_owningcompany",
         },
         {"of": "R#", "type": "cost", "amount": "100.00"},
-        {"type": ACTUAL_TYPE, "currency": CURRENCIES, "company": OWNERS},
+        {"type": ACTUAL_TYPE, "class": ACTUAL_CLASS, "currency": CURRENCIES, "company": OWNERS},
         "USPM",
     ),
     "origin": Word(

@@ -333,6 +333,9 @@ def test_without_a_ledger_the_documents_own_currency_is_the_accounting_currency(
         ("amount=120.00 net=0.00 currency=EUR booked=130.02", "130.02"),
         ("amount=100.00 currency=EUR booked=108.35", "108.35"),
         ("amount=120.00 net=100.00 currency=EUR rate=110", "110.00"),
+        ("amount=12.345", "12.35"),
+        ("amount=-12.345", "-12.35"),
+        ("amount=100.00 currency=EUR booked=108.345", "108.35"),
     ],
     ids=[
         "net within one currency",
@@ -343,6 +346,9 @@ def test_without_a_ledger_the_documents_own_currency_is_the_accounting_currency(
         "an amount of 0 books what was sent",
         "without tax",
         "converted, if nothing was sent",
+        "half a cent within one currency",
+        "half a cent of a credit",
+        "half a cent of what was sent",
     ],
 )
 def test_posting_books_the_net_amount_in_accounting_currency(expense: str, booked: str) -> None:
@@ -378,6 +384,20 @@ def test_an_actual_in_another_currency_enters_by_its_accounting_amount_through_t
     story = in_dollars("booked=110.00")
     assert (story.parts, story.accounting_parts) == ("0.00 0.00 100.00 0.00", "0.00 0.00 110.00 0.00")
     assert "currency-differs A1" in story.finding_codes
+
+
+def test_a_staging_amount_of_0_that_finance_has_not_written_is_no_amount() -> None:
+    unwritten = decide(
+        """
+        expense  E1   100.00 currency=EUR rate=110 booked=110.00
+        record   R1   approved
+        actual   A1   110.00 currency=USD
+        line     L1   posted
+        staging  S1   line=L1 booked=0.00
+        """
+    )
+    assert (unwritten.parts, "not-computable E1" in unwritten.finding_codes) == ("None None None None", True)
+    assert in_dollars("\n staging S1 booked=0.00").parts == "0.00 0.00 0.00 100.00"
 
 
 def test_without_an_accounting_amount_the_position_stands_but_nothing_is_computed() -> None:
