@@ -26,9 +26,13 @@ for _number in (signal.SIGQUIT, signal.SIGTERM):
         signal.signal(_number, signal.SIG_DFL)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
 
+# The same examples in every run of `make test`, so that one that fails is due to a change; `make soak` draws new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 if TIMES != 1:
     # Other processes may use the machine, so the duration of one example is not significant.
-    settings.register_profile("soak", max_examples=examples(settings().max_examples), deadline=None)
+    usual = settings.get_profile("default").max_examples
+    settings.register_profile("soak", settings.get_profile("default"), max_examples=examples(usual), deadline=None)
     settings.load_profile("soak")
 
 

@@ -125,7 +125,7 @@ class Postings:
 
     def _claims(self) -> dict[str | None, list[_Claim]]:
         """Return the posted lines and other postings by actual. A line counts once, for the first staging row that
-        names it.
+        names it and an actual.
         """
         self._actuals = {row.id: row for row in self._chain.of("actual")}
         by_line: dict[str, list[StagingFacts]] = {}
@@ -136,7 +136,7 @@ class Postings:
         self._named = by_line.keys()
         claims: dict[str | None, list[_Claim]] = {}
         for naming in by_line.values():
-            actual_id = naming[0].row["actual"]
+            actual_id = next((item.row["actual"] for item in naming if item.row["actual"] is not None), None)
             own = tuple(item for item in naming if item.row["actual"] == actual_id)
             claims.setdefault(actual_id, []).append(_Claim(naming[0].line, own))
         for actual_id, of_actual in self._chain.staging.items():

@@ -49,7 +49,7 @@ class NaiveAccount(NaiveModel):
             if not naming:
                 lost.append(line)
                 continue
-            of = row_id(naming[0].get("ActualId"))
+            of = next(filter(None, (row_id(s.get("ActualId")) for s in naming)), None)
             by_actual[of].append((line, [s for s in naming if row_id(s.get("ActualId")) == of]))
         posted_lines = {line.id for line in lines}
         for actual in {row_id(s.get("ActualId")) for s in self._all(STAGING)}:

@@ -105,3 +105,9 @@ def test_a_line_that_a_former_staging_row_brings_to_its_document_is_not_counted_
     )
     assert story.document.position == "reconciled"
     assert [(name_of(posting.key), posting.part) for posting in story.chain.postings] == [("L1", None)]
+
+
+def test_a_line_counts_for_the_actual_that_a_staging_row_names_whatever_row_without_one_names_the_line_first() -> None:
+    story = decide(MADE + "line L1 posted voucher=PJ-1\n staging S1 of= line=L1\n staging S2 of=A1 line=L1")
+    assert story.document.position == "reconciled"
+    assert [(name_of(posting.key), posting.part) for posting in story.chain.postings] == [("L1", None)]
