@@ -116,6 +116,7 @@ def test_the_navigation_leads_to_every_page_and_says_what_is_open(page: Page, se
         "Expense": "49",
         "Vendor invoice lines": "9",
         "Account reconciliation": "",
+        "Findings": "",
         "Not synced to Finance": "",
         "Most recent errors": "6",
         "General journals": "1",

@@ -57,6 +57,7 @@ def test_an_address_that_was_sent_opens_after_sign_in_and_sign_out_ends_everythi
     # An operator may preview a sync; the workspace is the same as without sign-in.
     page.get_by_role("link", name="Sync…").click()
     expect(page.locator("#preview")).to_contain_text("To sync")
+    page.locator(".identity summary").click()
     page.get_by_role("button", name="Sign out").click()
     page.wait_for_url(f"{served.address}/signed-out")
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
