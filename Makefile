@@ -17,7 +17,7 @@ demo: $(READY) ## start the whole product with a simulated company
 	$(BIN)/tieout demo
 
 # Many tests wait for servers, so more processes than cores are useful. The tests of a file run in one process.
-PARALLEL ?= --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+PARALLEL ?= --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 test: $(READY) ## run the tests; TIEOUT_REQUIRE_CONTAINERS=1 fails instead of skipping those that need containers
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -37,6 +37,7 @@ PAGES: Final = {
     "balance": "/USPM/balance",
     "balance-compared": "/USPM/balance?ledger=39600.00",
     "balance-of-an-account": "/USPM/balance?ledger=9300.00&account=expense",
+    "findings": "/USPM/findings",
     "not-synced": "/USPM/not-synced",
     "not-synced-none": "/GBPM/not-synced?from=2024-01-01",
     "part": "/USPM/account/missing-actual",

@@ -92,7 +92,7 @@ class ChainFacts:
 
     def _untyped(self) -> list[ActualFacts]:
         """Return the actuals of which no event says whether they are a cost: each may be the cost of a document. One
-        whose journal lines are all sales lines is none (account.md, "The law of conservation").
+        whose journal lines are all sales lines is none.
         """
         untyped = []
         for row in self.of("actual"):
@@ -350,7 +350,7 @@ class DocumentFacts(ABC):
         return self._booked(Fraction(sent * amount, gross))
 
     def _booked(self, amount: int | Fraction) -> int | None:
-        """Return an amount as it is booked: rounded to the accounting currency (account.md, "Net and gross")."""
+        """Return an amount as it is booked: rounded to the accounting currency."""
         booked = money.rounded(Fraction(amount), self.accounting_currency)
         return booked if money.fits(booked) else None
 

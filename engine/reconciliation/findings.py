@@ -324,7 +324,7 @@ def _not_written_back(findings: _Findings, facts: DocumentFacts, verdict: Verdic
 
 
 def _type_unknown(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    """An actual of the document may be its cost, as far as events say (account.md, "Never offer a cost twice")."""
+    """An actual of the document may be its cost, as far as events say."""
     for actual in facts.chain.untyped:
         if actual.reached_finance or verdict.position == "missing-actual":
             findings.add("type-unknown", actual.row, facts.name, posted=True if actual.posted else None)
@@ -335,9 +335,7 @@ _NO_LINES_WAIT: Final = frozenset({"other-company", "project-unknown"})
 
 
 def _excluded_line_waits(findings: _Findings, facts: DocumentFacts, verdict: Verdict, division: Division) -> None:
-    """Posting the line of an excluded document takes out of the account what the document did not put there
-    (account.md, `posting-without-document`).
-    """
+    """Posting the line of an excluded document takes out of the account what the document did not put there."""
     if verdict.excluded is None or verdict.excluded in _NO_LINES_WAIT:
         return
     for row in facts.cost_actuals:

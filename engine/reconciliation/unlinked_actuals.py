@@ -2,8 +2,7 @@
 
 Dataverse may create an actual without its source document. A document that waits for an actual may be its, and a
 repeated export or approval would cost it a second time. A document and the costs are compared when the document is
-read, so that no chain depends on another one. Rather one possible match too many than a cost twice (account.md, "Never
-offer a cost twice").
+read, so that no chain depends on another one. Rather one possible match too many than a cost twice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
