@@ -8,7 +8,7 @@ import msgspec
 
 from engine import money
 from engine.calendar import Window
-from engine.chains.records import Record, Row
+from engine.chains.records import Record, Row, row_of
 from engine.errorlog.about_documents import version_finding
 from engine.events.facts import Evidence, guid, iso, microseconds, row_id_of
 from engine.mapping.compiler import COMPANY, EntityMap, Maps
@@ -203,7 +203,7 @@ def loose_finding_json(found: LooseFinding) -> dict[str, Any]:
     return {
         "company": found.company,
         "entity": found.entity,
-        "id": row_id_of(found.finding.subject.split(":", 2)[2]),
+        "id": row_of(found.finding.subject),
         "since": iso(found.finding.evidence.at),
         **finding_json(found.finding),
     }

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.errors import Rejected
-from engine.events.facts import Change, Evidence, time_order
+from engine.events.facts import Change, Evidence, row_id_of, time_order
 from engine.mapping.compiler import EntityMap
 from engine.mapping.files import Number
 from engine.mapping.values import is_unfit
@@ -80,6 +80,11 @@ class Record(msgspec.Struct, array_like=True, gc=False):
 def record_key(entity_map: EntityMap, row: str) -> str:
     """Return the record key of `row`, a row id as normalised by `facts.row_id`."""
     return entity_map.prefix + (time_order(row) if len(row) == 36 else row)
+
+
+def row_of(key: str) -> str:
+    """Return the row id of a record key, as its source spells it."""
+    return row_id_of(key.split(":", 2)[2])
 
 
 def new_record(entity_map: EntityMap, key: str) -> Record:

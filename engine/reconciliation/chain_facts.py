@@ -96,9 +96,11 @@ class ChainFacts:
         """
         untyped = []
         for row in self.of("actual"):
+            if row["type"] is not None:
+                continue
             staging = self.staging.get(row.id, ())
             sales = [clears_nothing(item.line, [item.row]) for item in staging if item.line is not None]
-            if row["type"] is None and (not sales or not all(sales)):
+            if not sales or not all(sales):
                 untyped.append(ActualFacts(row, staging, self.home))
         return untyped
 
@@ -351,6 +353,8 @@ class DocumentFacts(ABC):
 
     def _booked(self, amount: int | Fraction) -> int | None:
         """Return an amount as it is booked: rounded to the accounting currency."""
+        if isinstance(amount, int) and amount % money.smallest(self.accounting_currency) == 0:
+            return amount
         booked = money.rounded(Fraction(amount), self.accounting_currency)
         return booked if money.fits(booked) else None
 

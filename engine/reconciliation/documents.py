@@ -176,8 +176,8 @@ class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class UnlinkedActual(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A cost that belongs to no document: the record key of its actual, or of its row in Finance where no actual is
-    known, and the values that a document is compared with.
+    """An actual that may be a cost and belongs to no document: its record key, and the values that a document is
+    compared with.
 
     `amount` is in its own `currency`, in units of 1/10000; `dates` are its accounting and document date. The project is
     in upper case. Other values are None if unknown.

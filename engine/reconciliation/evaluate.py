@@ -137,7 +137,7 @@ class _Decision:
         self.findings += of_group
         self.unsynced.append((facts, [document for document, _ in decided]))
         # What is posted of a cancelled document is the cost of none (`posting-without-document`).
-        if all(verdict.excluded == "cancelled" for _, verdict in decided):
+        if facts.of("actual") and all(verdict.excluded == "cancelled" for _, verdict in decided):
             for cost in unlinked_actuals(facts):
                 self.unlinked.setdefault(cost.key, cost)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine import money
 from engine.calendar import local_day, same_period
 from engine.chains.links import LARGEST_CHAIN
-from engine.chains.records import Row
+from engine.chains.records import Row, row_of
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.mapping.values import parse_time
@@ -358,7 +358,7 @@ def _ambiguous(findings: _Findings, facts: DocumentFacts, verdict: Verdict, divi
 
 def _row_ids(keys: Iterable[str]) -> str:
     """Return the rows of record keys for a text: the first of them, if there are many."""
-    named = [row_id_of(key.split(":", 2)[2]) for key in keys]
+    named = [row_of(key) for key in keys]
     return ", ".join(named[:_NAMED]) + (f", … ({len(named)})" if len(named) > _NAMED else "")
 
 

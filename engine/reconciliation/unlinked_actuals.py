@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import date
 from typing import Final
 
-from engine.chains.records import Row
+from engine.chains.records import Row, row_of
 from engine.chains.references import resolve_reference
-from engine.events.facts import row_id_of
 from engine.reconciliation.chain_facts import ChainFacts
 from engine.reconciliation.documents import Document, Finding, UnlinkedActual
 from engine.reconciliation.kinds import VENDOR_INVOICE_LINE
@@ -30,7 +29,7 @@ _ANY: Final = "*"
 
 
 def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
-    """Yield the costs of a chain without a document, posted or not: its actuals, by key.
+    """Yield the costs of a chain without a document, posted or not, by key.
 
     Hours are the cost of no document, except those of a vendor invoice line. An actual whose reversal has reached
     Finance, and the reversal, cost nothing. An actual of unknown type may be a cost.
@@ -43,27 +42,26 @@ def unlinked_actuals(chain: ChainFacts) -> Iterator[UnlinkedActual]:
             continue
         if row["class"] == "time" and not of_invoice:
             continue
-        copies = [copy for item in chain.staging.get(row.id, ()) for copy in (item.row, item.line) if copy is not None]
-        yield from _cost(chain, row, copies)
+        if (cost := _cost(chain, row)) is not None:
+            yield cost
 
 
-def _cost(chain: ChainFacts, row: Row, copies: Sequence[Row]) -> Iterator[UnlinkedActual]:
-    """Yield a cost, unless its project is unknown. The rows in Finance say what the actual does not say itself."""
-    is_actual = row.role == "actual"
-    project = resolve_reference(chain.reference_data, row, "project") if is_actual else None
+def _cost(chain: ChainFacts, row: Row) -> UnlinkedActual | None:
+    """Return an actual as a cost; None while its project is unknown. Its rows in Finance say what it does not say."""
+    copies = [copy for item in chain.staging.get(row.id, ()) for copy in (item.row, item.line) if copy is not None]
+    project = resolve_reference(chain.reference_data, row, "project")
     number = project["number"] if project is not None else None
     number = number or next((copy["project"] for copy in copies if copy["project"]), None)
     if number is None:
-        return
-    own = chain.reference_data.directory.currency(row["currency"]) if is_actual else None
-    # An amount is in the currency beside it.
-    amounts = [(row["amount"], own)] if is_actual and row["amount"] is not None else []
-    amounts += [(copy["amount"], copy["currency"]) for copy in copies if copy["amount"] is not None]
-    amount, currency = amounts[0] if amounts else (None, own)
-    days = [row["accounting_date"], row["document_date"]] if is_actual else []
-    days = [day for day in days if day] or [copy["accounting_date"] for copy in copies if copy["accounting_date"]]
-    category = resolve_reference(chain.reference_data, row, "category") if is_actual else None
-    yield UnlinkedActual(
+        return None
+    # An amount is in the currency of its own row.
+    amounts = [(row["amount"], chain.reference_data.directory.currency(row["currency"]))]
+    amounts += [(copy["amount"], copy["currency"]) for copy in copies]
+    amount, currency = next((one for one in amounts if one[0] is not None), amounts[0])
+    days = [day for day in (row["accounting_date"], row["document_date"]) if day]
+    days = days or [copy["accounting_date"] for copy in copies if copy["accounting_date"]]
+    category = resolve_reference(chain.reference_data, row, "category")
+    return UnlinkedActual(
         key=row.key,
         company=row.company or next((copy.company for copy in copies if copy.company), None),
         project=number.upper(),
@@ -112,27 +110,29 @@ def matches_of(document: Document, costs: Collection[UnlinkedActual]) -> frozens
         return frozenset(cost.key for cost in fitting)
     # Net or gross: an actual may have either.
     targets = {net, net if document.entered_amount is None else document.entered_amount}
-    alone = {cost.key for cost in fitting if cost.amount is None or cost.amount in targets}
+    found = {cost.key for cost in fitting if cost.amount is None or cost.amount in targets}
     for target in sorted(targets):
-        alone.update(_adding_up(target, [cost for cost in fitting if cost.amount is not None]))
-    return frozenset(alone)
+        found.update(_adding_up(target, [cost for cost in fitting if cost.amount is not None]))
+    return frozenset(found)
 
 
 def _adding_up(target: int, costs: Sequence[UnlinkedActual]) -> Collection[str]:
     """Return the fewest costs, at most `TOGETHER`, of the sign of an amount that add up to it; none if none do."""
+    whole, sign = abs(target), -1 if target < 0 else 1
+    # The fewest costs found for each sum.
     sums: dict[int, tuple[str, ...]] = {0: ()}
-    sign = -1 if target < 0 else 1
     for cost in costs:
         part = (cost.amount or 0) * sign
-        if not 0 < part < abs(target):
+        if not 0 < part < whole:
             continue
         for total, keys in list(sums.items()):
-            more = total + part
-            if more <= abs(target) and len(keys) < min(TOGETHER, len(sums.get(more, (None,) * (TOGETHER + 1))) - 1):
+            more, number = total + part, len(keys) + 1
+            is_fewer = more not in sums or number < len(sums[more])
+            if more <= whole and number <= TOGETHER and is_fewer:
                 sums[more] = (*keys, cost.key)
         if len(sums) > _SUMS_MAX:
             return [other.key for other in costs]
-    return sums.get(abs(target), ()) if target else ()
+    return sums.get(whole, ()) if whole else ()
 
 
 def _fits(document: Document, cost: UnlinkedActual) -> bool:
@@ -149,7 +149,7 @@ def _fits(document: Document, cost: UnlinkedActual) -> bool:
 
 def possible_match(document: Document, costs: Collection[str]) -> Finding:
     """Return the finding of a document that these costs, by record key, may belong to."""
-    names = [row_id_of(key.split(":", 2)[2]) for key in sorted(costs)]
+    names = [row_of(key) for key in sorted(costs)]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     parameters = {"actual": ", ".join(names[:NAMED]) + more}
     return Finding("possible-match", document.key, document.document, parameters, document.evidence)

@@ -30,8 +30,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "something-posted": "Check its posted actuals first: a repeated call would cost it a second time. Enter what is "
     "missing as a new transaction.",
     "type-unknown": "Read the actual that its finding names first (`tieout poll`): no event says whether it is a cost.",
-    "possible-match": "Check the actual or the row that its finding names first: it belongs to no document and may be "
-    "its cost. If it is, set the source document of the actual in Dataverse.",
+    "possible-match": "Check the actual that its finding names first: it belongs to no document and may be its cost. "
+    "If it is, set the source document of the actual in Dataverse.",
     "changed-not-read": "Wait until its changed rows are read: run a worker with the role handle, or `tieout poll`. "
     "One of them may hold its cost.",
     "ambiguous-invoice": "Find out first to which of the invoices with this number the line belongs.",

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from engine.calendar import Company, Window
-from engine.events.facts import row_id_of
+from engine.chains.records import row_of
 from engine.reconciliation.account import BESIDE, DOCUMENT_PARTS, PARTS, POSTING_PARTS, DocumentPart, PartName
 from engine.reconciliation.documents import PostingPart
 from engine.reconciliation.kinds import KINDS, Kind
@@ -306,7 +306,7 @@ def _postings(
         query = query.where(table.key > after)
     for row in connection.execute(query.order_by(table.key).execution_options(yield_per=1_000)):
         yield PartRow(
-            *(part, row.company, row.kind or None, row_id_of(row.key.split(":", 2)[2]), row.name),
+            *(part, row.company, row.kind or None, row_of(row.key), row.name),
             *(row.date or None, row.voucher, row.project, None if row.amount is None else sign * row.amount),
             *(row.currency or None, row.key),
         )

@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from engine.chains.records import row_of
 from engine.errors import QueryError
-from engine.events.facts import iso, row_id_of
+from engine.events.facts import iso
 from engine.reconciliation.explanations import explain_finding
 from engine.reconciliation.finding_texts import FINDINGS
 from store.queries.findings import LooseFinding
@@ -94,7 +95,7 @@ def _row(frame: Frame, one: LooseFinding) -> dict[str, Any]:
     explanation = explain_finding(one.finding, frame.texts.of_code)
     return {
         "finding": one.finding,
-        "row": row_id_of(one.finding.subject.split(":", 2)[2]),
+        "row": row_of(one.finding.subject),
         "entity": one.entity,
         "company": one.company,
         "explanation": explanation,
@@ -116,7 +117,7 @@ def findings_csv(request: Request) -> Response:
 def _line(one: LooseFinding) -> list[Any]:
     explanation = explain_finding(one.finding)
     return [
-        *(one.finding.code, one.entity, row_id_of(one.finding.subject.split(":", 2)[2]), one.company),
+        *(one.finding.code, one.entity, row_of(one.finding.subject), one.company),
         *(iso(one.finding.evidence.at), explanation.seen, explanation.missing, explanation.do),
         one.finding.evidence.event,
     ]
