@@ -21,11 +21,10 @@ from store.queries.ledger import LedgerAccountName, LedgerBalance
 from store.queries.ledger_comparison import LedgerParts, Scope, ledger_parts
 from store.queries.roll_forward import PeriodMovement
 
-CODES: Final[dict[BalanceAccount, str]] = {
-    "expense": "expense",
-    "vendor_invoice": "vendor-invoice-line",
-    "both": TOGETHER,
-}
+_CODE_OF: Final[dict[str, str]] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
+"""The name of an account among the parts, by that in the ledger."""
+
+CODES: Final[dict[BalanceAccount, str]] = {account: _CODE_OF[name] for name, account in ledger.KEPT.items()}
 """The name of an account among the parts, by that of a kept balance."""
 
 
@@ -58,6 +57,8 @@ class AccountQueries:
     _accounts: LedgerAccounts
     _ledgers: dict[str, LedgerParts | None]
     """The comparison with the ledger by company, each made once."""
+    _ledger_balances: dict[str, dict[LedgerAccountName, LedgerBalance]]
+    """The balances of the accounts by company, each asked for once."""
 
     @property
     def directory(self) -> Directory:
@@ -80,10 +81,10 @@ class AccountQueries:
     def _scope(self, company: Company) -> Scope:
         """Return what of the ledger of a company is known."""
         found = self.ledger_balances(company)
-        names: dict[LedgerAccountName, str] = {"expense": "expense", "vendor_invoice": "vendor-invoice-line"}
-        if any(found[name].unknown == "shared" for name in names):
-            names = {"together": "both"}
-        since = {code: _known_since(found[name]) for name, code in names.items()}
+        if any(balance.unknown == "shared" for balance in found.values()):
+            since = {"both": _known_since(found["together"])}
+        else:
+            since = {_CODE_OF[name]: _known_since(balance) for name, balance in found.items() if name != "together"}
         return Scope({code: day for code, day in since.items() if day is not None}, company.currency)
 
     def ledger_findings(self, company: Company) -> Iterator[LooseFinding]:
@@ -94,8 +95,11 @@ class AccountQueries:
 
     def ledger_balances(self, company: Company) -> dict[LedgerAccountName, LedgerBalance]:
         """Return the balance of each account in the ledger, as far as it is known."""
-        named = self._accounts.with_posting_setup(self.directory.posting_setup)
-        return ledger.balances(self._connection, company.code, named, self._maps, company.currency)
+        if company.code not in self._ledger_balances:
+            named = self._accounts.with_posting_setup(self.directory.posting_setup)
+            found = ledger.balances(self._connection, company.code, named, self._maps, company.currency)
+            self._ledger_balances[company.code] = found
+        return self._ledger_balances[company.code]
 
     def part_rows(
         self,
@@ -154,7 +158,6 @@ class AccountQueries:
 
         Where no main account is named, it is the balance that a person entered today.
         """
-        codes: dict[str, str] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
         balances: dict[str, LedgerBalance] = {}
         for name, balance in self.ledger_balances(company).items():
             kept = (
@@ -162,5 +165,5 @@ class AccountQueries:
             )
             if kept is not None and kept.date == self.today(company).isoformat():
                 balance = msgspec.structs.replace(balance, amount=kept.amount, unknown=None)
-            balances[codes[name]] = balance
+            balances[_CODE_OF[name]] = balance
         return balances

@@ -1,10 +1,10 @@
-"""The ledger of the integration accounts: balances, and sums of entries by voucher and by day (R87).
+"""The ledger of the integration accounts: balances, and sums of entries by voucher (R87).
 
 An account is `expense` or `vendor_invoice`, or `together` for both. Where one main account serves both kinds, its
 entries are in `together` alone. Amounts are exact, in units of 1/10000 of the accounting currency; debits are positive.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final, Literal
 
 import msgspec
@@ -13,7 +13,6 @@ from sqlalchemy import Connection, func, or_, select, text, true
 from engine.mapping.compiler import Maps
 from engine.reconciliation.account import UnknownBalance
 from engine.reconciliation.ledger_accounts import LedgerAccount, LedgerAccounts
-from engine.reconciliation.ledger_entries import LedgerEntry
 from store.notices import waiting_rows
 from store.operational.cursors import cursors
 from store.operational.ledger_balances import BalanceAccount, KeptBalance, latest
@@ -67,15 +66,6 @@ class VoucherSum(msgspec.Struct, frozen=True, gc=False):
     entries: int
 
 
-class DaySum(msgspec.Struct, frozen=True, gc=False):
-    """The entries of an account with an accounting date ('' if unknown): their sum and number."""
-
-    account: LedgerAccount
-    date: str
-    amount: int
-    entries: int
-
-
 class WaitingEntries(msgspec.Struct, frozen=True):
     """Entries that cannot be counted, by what they lack (`engine.reconciliation.ledger_entries.Lacking`)."""
 
@@ -103,7 +93,8 @@ def balances(
     """
     sums = _sums(connection, company)
     reading = _reading(connection, accounts, maps)
-    unknown = {account: _hindrance(connection, company, account, accounts, currency) for account in STORED}
+    nobody_has = set(unknown_numbers(connection, accounts))
+    unknown = {account: _hindrance(connection, company, account, accounts, nobody_has, currency) for account in STORED}
     found = {
         account: _balance(connection, company, account, unknown[account], sums[account], reading) for account in STORED
     }
@@ -115,15 +106,22 @@ def balances(
 
 
 def _hindrance(
-    connection: Connection, company: str, account: LedgerAccountName, accounts: LedgerAccounts, currency: str | None
+    connection: Connection,
+    company: str,
+    account: LedgerAccountName,
+    accounts: LedgerAccounts,
+    nobody_has: Collection[str],
+    currency: str | None,
 ) -> UnknownBalance | None:
-    """Return why the entries of an account cannot be its balance, whatever was read of them."""
+    """Return why the entries of an account cannot be its balance, whatever was read of them. `nobody_has` are the
+    numbers that no main account has, and no entry.
+    """
     numbers = _numbers(company, account, accounts)
     if not numbers:
         return "no-account"
     if account != "together" and accounts.is_shared(company):
         return "shared"
-    if numbers.intersection(unknown_numbers(connection, accounts)):
+    if numbers.intersection(nobody_has):
         return "not-in-chart"
     if currency is not None and _others(connection, company, account, currency):
         return "several-currencies"
@@ -150,24 +148,6 @@ def voucher_sums(connection: Connection, company: str, currency: str | None = No
     )
     for voucher, account, date, high, low, entries in _streamed(connection, query):
         yield VoucherSum(voucher, account, date, joined(high, low), entries)
-
-
-def day_sums(connection: Connection, company: str) -> Iterator[DaySum]:
-    """Yield the sums of the counted entries of a company by account and accounting date, by date in each account."""
-    query = (
-        select(_table.account, _table.date, *exact_sum(_table.amount), func.count())
-        .where(_table.company == company, _COUNTED)
-        .group_by(_table.account, _table.date)
-        .order_by(_table.account, _table.date)
-    )
-    for account, date, high, low, entries in _streamed(connection, query):
-        yield DaySum(account, date, joined(high, low), entries)
-
-
-def entries_of(connection: Connection, company: str, voucher: str) -> list[LedgerEntry]:
-    """Return the entries of a voucher, also those that are not counted yet, by key."""
-    query = select(tables.ledger_entries).where(_table.company == company, _table.voucher == voucher)
-    return [LedgerEntry(*row) for row in connection.execute(query.order_by(_table.key))]
 
 
 def waiting(connection: Connection, company: str | None, accounts: LedgerAccounts) -> list[WaitingEntries]:

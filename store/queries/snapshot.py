@@ -89,6 +89,7 @@ class Snapshot(AccountQueries):
         self._delayed = delayed
         self._accounts = accounts
         self._ledgers = {}
+        self._ledger_balances = {}
         self._state: ProjectionCache | None = None
         self._companies: list[str] | None = None
         self._window_totals: dict[tuple[str, Window], TotalsByView] = {}

@@ -12,6 +12,7 @@ from store.projection.batch_plan import DecodedBatch
 from store.projection.writer import Writer
 from store.queries import ledger
 from streams.codec import StaticLocation, decode
+from tests.support.ledger_rows import entries
 from tests.support.pairs import Site, decoded_facts, documents_after, export
 from tests.support.stores import MAPS, add, apply, memory_store
 from tieout.simulator import deliver, simulate
@@ -108,8 +109,7 @@ def test_a_year_end_close_a_tax_layer_and_a_manual_journal() -> None:
     books.post("USPM", EXPENSE_ACCOUNT, Decimal("-12.34"), "GNJ-1", date(2025, 1, 7))
     engine = store_of(site)
     assert sums(engine) == balances(site) == {**before, EXPENSE_ACCOUNT: before[EXPENSE_ACCOUNT] - Decimal("12.34")}
-    with engine.connect() as connection:
-        (entry,) = ledger.entries_of(connection, "USPM", "GNJ-1")
+    (entry,) = [one for one in entries(engine) if one.voucher == "GNJ-1"]
     assert (entry.account, entry.date, entry.amount, entry.currency) == ("expense", "2025-01-07", -123_400, "USD")
     assert any(
         row.text("SubledgerVoucher") == f"USPM-CLOSE-2024-{EXPENSE_ACCOUNT}" for row in site.rows("GeneralJournalEntry")
