@@ -50,7 +50,7 @@ def check_sign_in(settings: "Settings") -> None:
 
 def _check_forms(settings: "Settings") -> None:
     """Check each setting by itself. Values that may contain a secret are not repeated."""
-    if settings.issuer is not None and not _is_secure(settings.issuer):
+    if settings.issuer is not None and (not is_secure(settings.issuer) or {"?", "#"}.intersection(settings.issuer)):
         raise SettingError(
             "TIEOUT_ISSUER: write the issuer as the identity provider names it, https://host/path; http for this "
             "machine alone."
@@ -96,12 +96,12 @@ def _check_roles(settings: "Settings") -> None:
             )
 
 
-def _is_secure(address: str) -> bool:
+def is_secure(address: str) -> bool:
     """Return True for an address that only its own host can answer: https, or http of this machine."""
     try:
         url = urlsplit(address)
         encrypted = url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK)
-        return encrypted and bool(url.hostname) and "@" not in url.netloc and not (url.query or url.fragment)
+        return encrypted and bool(url.hostname) and "@" not in url.netloc
     except ValueError:
         return False
 
@@ -111,7 +111,8 @@ def _is_origin(address: str) -> bool:
     try:
         url = urlsplit(address)
         default = {"https": 443, "http": 80}.get(url.scheme)
-        return _is_secure(address) and url.path == "" and url.netloc == url.netloc.lower() and url.port != default
+        is_bare = not (url.path or url.query or url.fragment)
+        return is_secure(address) and is_bare and url.netloc == url.netloc.lower() and url.port != default
     except ValueError:
         return False
 

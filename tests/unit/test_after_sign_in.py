@@ -2,7 +2,7 @@
 
 import pytest
 
-from tieout.workspace.web.sign_in import own_path
+from tieout.workspace.web.sign_in import after_sign_in
 
 pytestmark = pytest.mark.requirement("R83")
 
@@ -25,4 +25,4 @@ pytestmark = pytest.mark.requirement("R83")
     ],
 )
 def test_only_an_address_of_the_workspace_opens_after_sign_in(text: str, path: str) -> None:
-    assert own_path(text) == path
+    assert after_sign_in(text) == path

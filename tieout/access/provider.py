@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -21,6 +21,7 @@ from handlers.api.secrets import register_secret
 from handlers.errors import TargetError
 from tieout.access.errors import ProviderUnavailable, SignInRefused
 from tieout.access.id_tokens import UnknownKey, verify
+from tieout.sign_in_checks import is_secure
 
 SCOPE: Final = "openid profile email"
 CACHED_SECONDS: Final = 3_600.0
@@ -29,7 +30,6 @@ KEYS_SECONDS: Final = 5.0
 """Keys are not read again within this time, whatever tokens arrive."""
 
 _BOUNDS: Final = Bounds(answer_bytes=1024 * 1024, exchange_seconds=10.0)
-_LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _ENDPOINTS: Final = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 
 log = structlog.get_logger(__name__)
@@ -114,7 +114,7 @@ class Provider:
             endpoint = self.metadata().get("end_session_endpoint")
         except ProviderUnavailable:
             return None
-        if not isinstance(endpoint, str) or not _is_secure(endpoint):
+        if not isinstance(endpoint, str) or not is_secure(endpoint):
             return None
         query = {"client_id": self._registration.client_id, "post_logout_redirect_uri": then}
         if id_token:
@@ -140,7 +140,7 @@ class Provider:
                 f"the identity provider at {issuer} names another issuer: write TIEOUT_ISSUER exactly as it does."
             )
         for name in _ENDPOINTS:
-            if not isinstance(metadata.get(name), str) or not _is_secure(metadata[name]):
+            if not isinstance(metadata.get(name), str) or not is_secure(metadata[name]):
                 raise ProviderUnavailable(f"the identity provider at {issuer} has no secure {name}.")
         return metadata
 
@@ -226,12 +226,3 @@ def _client_authentication(metadata: Mapping[str, Any], secret: str) -> str:
     if isinstance(supported, list) and "client_secret_basic" not in supported and "client_secret_post" in supported:
         return "client_secret_post"
     return "client_secret_basic"
-
-
-def _is_secure(address: str) -> bool:
-    """Return True for an https address; http is accepted on this machine only."""
-    try:
-        url = urlsplit(address)
-        return bool(url.hostname) and (url.scheme == "https" or (url.scheme == "http" and url.hostname in _LOOPBACK))
-    except ValueError:
-        return False

@@ -1,8 +1,6 @@
 """Ledger balances that people enter: compared on the page of the account reconciliation, and kept by its form (R37)."""
 
-import re
 from collections.abc import Mapping
-from datetime import date
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -24,7 +22,7 @@ from tieout.bootstrap import open_store
 from tieout.workspace.pages import account_part
 from tieout.workspace.web import form_input
 from tieout.workspace.web.context import Frame, locale_of, make_frame, open_snapshot, workspace_of
-from tieout.workspace.web.grid_state import dates
+from tieout.workspace.web.grid_state import dates, day
 from tieout.workspace.web.identity import identity_of
 from tieout.workspace.web.posted_form import read_form
 
@@ -53,19 +51,9 @@ def typed(frame: Frame, query: Mapping[str, str], account: str) -> KeptBalance |
     units = money.units(text)
     if units is None:
         raise QueryError('"%(text)s" isn\'t an amount. Example: 39512.50.', text=text)
-    on = query.get("on") or frame.today
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", on, re.ASCII) or not _is_day(on):
-        raise QueryError('"%(text)s" isn\'t a date. Example: 2024-12-31.', text=on)
+    on = day(query.get("on", "")) or frame.today
     name = next(name for name, code in CODES.items() if code == account)
     return KeptBalance(frame.company.code, name, on, 0, units, frame.company.currency or "", "")
-
-
-def _is_day(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
 
 
 def balances(snapshot: Snapshot, frame: Frame, entry: KeptBalance | None) -> Mapping[str, LedgerBalance]:

@@ -12,14 +12,14 @@ from tieout.access.errors import RESPONSE_FAULTS, ProviderUnavailable, SignInRef
 from tieout.texts import Texts
 from tieout.workspace.web.context import texts_of, workspace_of
 from tieout.workspace.web.rendering import render
-from tieout.workspace.web.sign_in import own_path
+from tieout.workspace.web.sign_in import after_sign_in
 
 log = structlog.get_logger(__name__)
 
 
 def sign_in(request: Request) -> Response:
     """Redirect to the identity provider; `then` is the address to open after the sign-in."""
-    service, then = workspace_of(request).sign_in, own_path(request.query_params.get("then", "/"))
+    service, then = workspace_of(request).sign_in, after_sign_in(request.query_params.get("then", "/"))
     if service is None:
         return RedirectResponse("/", status_code=303)
     if request.headers.get("host", "").lower() != service.address.partition("://")[2]:
@@ -42,7 +42,7 @@ def callback(request: Request) -> Response:
     client = request.client.host if request.client else ""
     try:
         entry = service.entry(request)
-        then = own_path(entry.then)
+        then = after_sign_in(entry.then)
         token, identity = service.finish(request, entry)
     except SignInRefused as error:
         log.warning("sign_in_refused", reason=error.reason, detail=error.detail, client=client)

@@ -4,6 +4,7 @@ The content policy allows our own script, style, images and forms, and nothing i
 becoming markup; our script has one policy, for pages of this server.
 """
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -57,6 +58,19 @@ def host_name(host: str) -> str:
     """Return the name in a host header, without the port."""
     name = host.strip().lower()
     return name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+
+
+def own_path(text: str) -> str:
+    """Return an address of this workspace to redirect to; its home for any other. Two slashes, of either direction,
+    begin the address of another site.
+    """
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return "/"
+    own = text.startswith("/") and not text.startswith("//") and not (url.scheme or url.netloc)
+    harmless = not re.search(r"[\x00-\x20\x7f\\]", text) and text.isascii()
+    return text if own and harmless else "/"
 
 
 def headers_of(settings: Settings) -> dict[str, str]:

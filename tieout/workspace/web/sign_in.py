@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -27,6 +26,7 @@ from tieout.access.identities import LOCAL, Identity
 from tieout.access.role_values import grants_of, values_of
 from tieout.settings import Settings
 from tieout.sync.planning import RECURRING
+from tieout.workspace.web.security import own_path
 
 if TYPE_CHECKING:
     # It loads authlib, which a workspace without sign-in does not need.
@@ -120,7 +120,7 @@ class SignIn:
         Raises `ProviderUnavailable`.
         """
         entry = InProgress(
-            secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), own_path(then)
+            secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), after_sign_in(then)
         )
         answer = response(self.provider.authorization_address(entry.state, entry.nonce, entry.verifier))
         value = base64.urlsafe_b64encode(msgspec.json.encode(entry)).decode().rstrip("=")
@@ -212,15 +212,12 @@ class SignIn:
         response.set_cookie(name, value, max_age=seconds, path="/", secure=True, httponly=True, samesite="lax")
 
 
-def own_path(text: str) -> str:
-    """Return an address of this workspace to open after a sign-in; its home for any other or a longer one."""
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return "/"
-    own = text.startswith("/") and not text.startswith("//") and not (url.scheme or url.netloc)
-    harmless = not re.search(r"[\x00-\x20\x7f\\]", text) and text.isascii()
-    return text if own and harmless and len(text) <= RETURN_MAX and not url.path.startswith("/sign") else "/"
+def after_sign_in(text: str) -> str:
+    """Return the address to open after a sign-in: one of this workspace that is no page of sign-in; otherwise its home,
+    also for one that is too long for a cookie.
+    """
+    own = own_path(text)
+    return own if len(own) <= RETURN_MAX and not own.startswith("/sign") else "/"
 
 
 def _name(claims: Any, claim: str) -> str:

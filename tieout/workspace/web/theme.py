@@ -7,6 +7,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from tieout.workspace.web.security import own_path
+
 THEMES: Final = ("light", "dark")
 _COOKIE: Final = "theme"
 _COOKIE_AGE: Final = 400 * 86_400  # what browsers allow
@@ -21,10 +23,7 @@ def chosen_theme(request: Request) -> str:
 def choose_theme(request: Request) -> Response:
     """Keep the chosen theme, and return to the page that it was chosen on."""
     query = request.query_params
-    back = query.get("back", "")
-    # A path of this server only: browsers read // and /\ as the beginning of another site's address.
-    safe = back.startswith("/") and not back.startswith(("//", "/\\")) and back.isprintable()
-    response = RedirectResponse(back if safe else "/", status_code=303)
+    response = RedirectResponse(own_path(query.get("back", "")), status_code=303)
     if query.get("theme") in THEMES:
         response.set_cookie(_COOKIE, query["theme"], max_age=_COOKIE_AGE, httponly=True, samesite="strict")
     else:
