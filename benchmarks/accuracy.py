@@ -7,6 +7,7 @@ listed with the story of its document.
 
 import sys
 import tempfile
+import threading
 import time
 from argparse import ArgumentParser, Namespace
 from collections import Counter
@@ -200,8 +201,12 @@ def _process(settings: Settings, events: Iterable[SimulatedEvent]) -> int:
         lines = enumerate(ingest_lines(events), 1)
         done = ingest(log, lines, prefix=settings.prefix, refuse=lambda number, reason: refused.append(reason))
     assert not refused, refused[0]
+    stopped = threading.Event()
     with open_projector(settings) as (log, projector):
-        run(log, projector, topics=change_topics(settings), until_caught_up=True)
+        run(log, projector, topics=change_topics(settings), until_caught_up=True, stop=stopped)
+    if stopped.is_set():
+        # What was not processed would be counted as wrong.
+        raise KeyboardInterrupt
     return done.events
 
 

@@ -1,6 +1,11 @@
 """Reads pages once they are complete, for assertions that do not wait themselves."""
 
-from playwright.sync_api import Page, expect
+import csv
+import io
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
 
 
 def settled(page: Page) -> Page:
@@ -32,3 +37,25 @@ def totals(page: Page) -> dict[str, list[str]]:
 def documents(page: Page) -> list[str]:
     """The names of the documents in the grid."""
     return settled(page).locator("#grid a.row").all_text_contents()
+
+
+def explained(page: Page, part: str) -> list[str]:
+    """A row of the account: its items, its amounts in Expense, Vendor invoices, Together; [] if it is not there."""
+    row = settled(page).locator(".explained tr").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{part}")))
+    return [text.strip() for text in row.locator("> td").all_inner_texts()]
+
+
+def cells(table: Locator, title: str) -> list[str]:
+    """Return the texts of a column of a list."""
+    number = [text.strip() for text in table.locator("thead th").all_inner_texts()].index(title)
+    return [text.strip() for text in table.locator(f"tbody tr > :nth-child({number + 1})").all_inner_texts()]
+
+
+def digits(text: str) -> str:
+    """An amount as a file has it."""
+    return text.replace(",", "").replace("\u2212", "-")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """A file as a spreadsheet reads it."""
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))

@@ -1,39 +1,19 @@
 """No sum of the Summary and the account reconciliation leads nowhere: behind each is what it is made of."""
 
-import csv
-import io
-import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from engine.reconciliation.account import BESIDE, PARTS
-from tests.browser.reading import documents, settled, totals
+from tests.browser.reading import cells, digits, documents, explained, read, settled, totals
 from tests.support.workspace import Served, lines, project, served, settings_in, small_company
 from tieout.workspace.pages import account_part, balance, unmatched
 
 WINDOW = "from=2024-06-01&to=2025-01-08"
-
-
-def explained(page: Page, part: str) -> list[str]:
-    """A row of the account: its items, its amounts in Expense, Vendor invoices, Together; [] if it is not there."""
-    row = settled(page).locator(".explained tr").filter(has=page.get_by_role("rowheader", name=re.compile(f"^{part}")))
-    return [text.strip() for text in row.locator("> td").all_inner_texts()]
-
-
-def cells(table: Locator, title: str) -> list[str]:
-    """Return the texts of a column of a list."""
-    number = [text.strip() for text in table.locator("thead th").all_inner_texts()].index(title)
-    return [text.strip() for text in table.locator(f"tbody tr > :nth-child({number + 1})").all_inner_texts()]
-
-
-def digits(text: str) -> str:
-    """An amount as a file has it."""
-    return text.replace(",", "").replace("\u2212", "-")
 
 
 PART_TITLES = [texts.title for name, texts in PARTS.items() if name != BESIDE]
@@ -243,11 +223,6 @@ def test_what_is_not_synced_leads_to_its_records_and_these_to_document_event_and
     page.go_back()
     table.locator("tbody a[title='Source event']").first.click()
     expect(page.locator("#raw")).to_contain_text(rows[0]["Actual"])
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """A file as a spreadsheet reads it."""
-    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
 
 
 @pytest.mark.requirement("R32")

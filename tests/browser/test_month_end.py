@@ -12,8 +12,7 @@ from playwright.sync_api import Page, expect
 
 from store.operational.ledger_balances import KeptBalance, keep
 from store.schema.database import connect
-from tests.browser.reading import settled
-from tests.browser.test_behind_the_sums import cells, digits, explained, read
+from tests.browser.reading import cells, digits, explained, read, settled
 from tests.support.month_end import EXPENSE_ACCOUNT, INVOICE_ACCOUNT, month_end
 from tests.support.workspace import Served, need_a_browser, project, served, settings_in
 from tieout.access.identities import local_name

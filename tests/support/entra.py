@@ -4,23 +4,22 @@ Azure.
 
 import base64
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import jwt
-import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from tests.support.http_service import Asked, Reply, answering, json_reply
 
 TENANT, CLIENT_ID, SECRET = "contoso", "0f1c0000-0000-4000-8000-00000000c11e", "s3cret-value"
 IDENTITY_HEADER = "header-of-the-machine"
@@ -62,9 +61,6 @@ class Certificate:
         return path
 
 
-Reply = tuple[int, dict[str, str], bytes]
-
-
 class Entra:
     """Issues numbered one-hour tokens to callers that authenticate as the application or the managed identity.
 
@@ -79,7 +75,8 @@ class Entra:
         self.forms: list[dict[str, str]] = []
         self.asked: list[str] = []
 
-    def answer(self, path: str, query: str, headers: Any, body: bytes) -> Reply:
+    def answer(self, asked: Asked) -> Reply:
+        path = asked.path
         self.asked.append(path)
         for end, reply in self.replies.items():
             if path.endswith(end):
@@ -87,20 +84,22 @@ class Entra:
         if path == f"/{TENANT}/v2.0/.well-known/openid-configuration":
             at = f"{self.address}/{TENANT}"
             names = {"authorization_endpoint": "authorize", "token_endpoint": "token"}
-            return _json(200, {"issuer": at, **{key: f"{at}/oauth2/v2.0/{name}" for key, name in names.items()}})
+            return json_reply(200, {"issuer": at, **{key: f"{at}/oauth2/v2.0/{name}" for key, name in names.items()}})
         if path == f"/{TENANT}/oauth2/v2.0/token":
-            return self._token(dict(parse_qsl(body.decode())))
+            return self._token(dict(parse_qsl(asked.body.decode())))
         if path == "/msi/token":
-            return self._identity(dict(parse_qsl(query)), headers)
-        return _json(400, {"error": "invalid_tenant", "error_description": "AADSTS90002: Tenant not found."})
+            return self._identity(dict(parse_qsl(asked.query)), asked.headers)
+        return json_reply(400, {"error": "invalid_tenant", "error_description": "AADSTS90002: Tenant not found."})
 
     def _token(self, form: dict[str, str]) -> Reply:
         self.forms.append(form)
         if form.get("client_id") != CLIENT_ID:
-            return _json(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: not found"})
+            return json_reply(400, {"error": "unauthorized_client", "error_description": "AADSTS700016: not found"})
         if not (form.get("client_secret") == SECRET or self._proves(form.get("client_assertion", ""))):
-            return _json(401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"})
-        return _json(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": f"token-{len(self.forms)}"})
+            return json_reply(
+                401, {"error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret"}
+            )
+        return json_reply(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": f"token-{len(self.forms)}"})
 
     def _proves(self, assertion: str) -> bool:
         if self.known is None:
@@ -122,51 +121,20 @@ class Entra:
         """Respond as App Service does."""
         self.forms.append(query)
         if headers.get("X-IDENTITY-HEADER") != IDENTITY_HEADER:
-            return _json(401, {"statusCode": 401, "message": "the header is wrong"})
+            return json_reply(401, {"statusCode": 401, "message": "the header is wrong"})
         ends = int(time.time()) + 3600
         token = f"token-{len(self.forms)}"
-        return _json(200, {"access_token": token, "expires_on": str(ends), "resource": query.get("resource")})
-
-
-def _json(status: int, content: object) -> Reply:
-    return status, {"Content-Type": "application/json"}, msgspec.json.encode(content)
+        return json_reply(200, {"access_token": token, "expires_on": str(ends), "resource": query.get("resource")})
 
 
 @contextmanager
 def signing_in(certificate: Certificate | None = None, folder: Path | None = None) -> Iterator[Entra]:
     """Serve sign-in over TLS with a certificate; over HTTP without one, as a machine's own endpoint does."""
     entra = Entra()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answered(self) -> None:
-            url = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = entra.answer(url.path, url.query, self.headers, body)
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _answered  # noqa: N815 - as the server looks for them
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    scheme = "http"
+    context = None
     if certificate is not None:
         assert folder is not None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.written(folder / "server.pem"))
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        scheme = "https"
-    entra.address = f"{scheme}://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(entra.answer, context) as entra.address:
         yield entra
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -6,11 +6,9 @@ Whoever opens its sign-in page is signed in as `person`, without a password.
 import base64
 import hashlib
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
@@ -18,9 +16,9 @@ import msgspec
 from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
-CLIENT_ID, SECRET = "tieout", "s3cret-of-the-workspace"
+from tests.support.http_service import Asked, Reply, answering, json_reply
 
-Reply = tuple[int, dict[str, str], bytes]
+CLIENT_ID, SECRET = "tieout", "s3cret-of-the-workspace"
 
 
 class IdentityProvider:
@@ -64,26 +62,27 @@ class IdentityProvider:
         """The paths of all requests, without the realm."""
         return [path.removeprefix("/realm") for path, _ in self.requests]
 
-    def answer(self, method: str, path: str, query: str, body: bytes, headers: Any) -> Reply:
+    def answer(self, asked: Asked) -> Reply:
+        path = asked.path
         time.sleep(self.delay_seconds)
-        form = dict(parse_qsl(query)) | dict(parse_qsl(body.decode()))
+        form = dict(parse_qsl(asked.query)) | dict(parse_qsl(asked.body.decode()))
         self.requests.append((path, form))
         name = path.removeprefix("/realm")
         if name in self.replies:
             return self.replies[name]
         match name:
             case "/.well-known/openid-configuration":
-                return _json(200, self._discovery())
+                return json_reply(200, self._discovery())
             case "/keys":
-                return _json(200, KeySet([*self.keys]).as_dict(private=False))
+                return json_reply(200, KeySet([*self.keys]).as_dict(private=False))
             case "/authorize":
                 return self._authorize(form)
             case "/token":
-                return self._token(form, headers.get("Authorization", ""))
+                return self._token(form, asked.headers.get("Authorization", ""))
             case "/logout":
                 then = form.get("post_logout_redirect_uri", "")
                 return 302, {"Location": then}, b""
-        return _json(404, {"error": "not_found"})
+        return json_reply(404, {"error": "not_found"})
 
     def _discovery(self) -> dict[str, Any]:
         return {
@@ -105,15 +104,15 @@ class IdentityProvider:
     def _token(self, form: dict[str, str], authorization: str) -> Reply:
         expected = "" if self.public else "Basic " + base64.b64encode(f"{CLIENT_ID}:{SECRET}".encode()).decode()
         if authorization != expected:
-            return _json(401, {"error": "invalid_client"})
+            return json_reply(401, {"error": "invalid_client"})
         asked = self._codes.get(form.get("code", ""))
         if asked is not None and not self.accept_codes_again:
             del self._codes[form["code"]]
         verifier = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(verifier).decode().rstrip("=")
         if asked is None or asked.get("code_challenge") != challenge or asked["redirect_uri"] != form["redirect_uri"]:
-            return _json(400, {"error": "invalid_grant", "error_description": "Code not valid"})
-        return _json(200, {"token_type": "Bearer", "access_token": "a", "id_token": self.id_token(asked["nonce"])})
+            return json_reply(400, {"error": "invalid_grant", "error_description": "Code not valid"})
+        return json_reply(200, {"token_type": "Bearer", "access_token": "a", "id_token": self.id_token(asked["nonce"])})
 
     def id_token(self, nonce: str) -> str:
         """Return a signed token of the person."""
@@ -129,41 +128,12 @@ class IdentityProvider:
         return jwt.encode(header, claims, key, algorithms=[header["alg"]])
 
 
-def _json(status: int, content: object) -> Reply:
-    return status, {"Content-Type": "application/json"}, msgspec.json.encode(content)
-
-
 @contextmanager
 def identity_provider() -> Iterator[IdentityProvider]:
     """Serve a provider on a free port of this machine."""
     provider = IdentityProvider()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answered(self) -> None:
-            url = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = provider.answer(self.command, url.path, url.query, body, self.headers)
-            self.send_response(status)
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = _answered  # noqa: N815 - as the server looks for them
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    provider.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
-    try:
+    with answering(provider.answer) as provider.address:
         yield provider
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def query_of(address: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from handlers.webhook import ATTEMPTS, Webhook
 from store.operational.alerts import SqlAlerts
 from store.schema.database import connect
 from tests.support.desks import Desk
+from tests.support.http_service import Asked, Reply, answering
 from tests.support.journaling import JOURNAL, JournalDesk
 from tests.support.payloads import MISSING, context
 from tests.support.stores import memory_store
@@ -315,20 +315,12 @@ def listening() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """A receiver on this machine, and the alerts that it received."""
     got: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(202)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+    def answer(asked: Asked) -> Reply:
+        got.append(json.loads(asked.body))
+        return 202, {}, b""
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            """Log nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/key", got
-    server.shutdown()
+    with answering(answer) as address:
+        yield f"{address}/key", got
 
 
 def test_a_worker_tells_an_alert_when_its_turn_comes_and_two_tell_it_once(

@@ -22,7 +22,8 @@ from handlers.api.bounded_exchange import client
 from handlers.api.connection import Connection
 from handlers.api.tokens import Application, EntraTokens, ManagedIdentity
 from handlers.errors import Configuration, TargetError, Throttled, Transient
-from tests.support.entra import CLIENT_ID, IDENTITY_HEADER, SECRET, TENANT, Certificate, Entra, Reply, signing_in
+from tests.support.entra import CLIENT_ID, IDENTITY_HEADER, SECRET, TENANT, Certificate, Entra, signing_in
+from tests.support.http_service import Reply
 from tieout.settings import load
 from tieout.sync.connectors import open_connectors
 
