@@ -152,7 +152,7 @@ def test_a_document_that_an_actual_may_belong_to_says_so_everywhere_and_is_left_
         (view,) = asked.chain("USPM/T1")
         told = chain_json(view, MAPS, asked.moment)
     assert told["findings"][-1]["parameters"] == {"actual": id_of("A1")}
-    assert told["explanation"]["do"].startswith("Check the actual or the row that its finding names")
+    assert told["explanation"]["do"].startswith("Check the actual that its finding names first")
     assert planned(engine) == {"USPM/T1": "possible-match", "USPM/T2": "approval"}
 
 
