@@ -12,7 +12,7 @@ import docker
 import pytest
 import structlog
 from docker.errors import DockerException
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support import containers
 from tests.support.containers import Broker, Database
@@ -27,12 +27,13 @@ for _number in (signal.SIGQUIT, signal.SIGTERM):
 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
 
 # The same examples in every run of `make test`, so that one that fails is due to a change; `make soak` draws new ones.
-settings.register_profile("repeatable", derandomize=True)
+# Other processes may use the machine, so how long an example takes is not significant.
+settings.register_profile("any duration", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("any duration"), derandomize=True)
 settings.load_profile("repeatable")
 if TIMES != 1:
-    # Other processes may use the machine, so the duration of one example is not significant.
-    usual = settings.get_profile("default").max_examples
-    settings.register_profile("soak", settings.get_profile("default"), max_examples=examples(usual), deadline=None)
+    soaked = settings.get_profile("any duration")
+    settings.register_profile("soak", soaked, max_examples=examples(soaked.max_examples))
     settings.load_profile("soak")
 
 

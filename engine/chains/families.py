@@ -53,23 +53,23 @@ def families(groups: Sequence[list[str]], records: Mapping[str, Record], maps: M
     def join(one: str, other: str) -> None:
         parent[find(one)] = find(other)
 
+    # Current values have made the groups; only the values of a past can join them.
+    shared = {token for key in pasts for token in (*records[key].joins, *records[key].trails)}
+    trail_heads = {parts[0] for key in pasts for trail in records[key].trails if (parts := scoped(trail)) is not None}
     first: dict[str, str] = {}
     heads: dict[str, list[str]] = {}
     open_heads: set[str] = set()
     for key, record in records.items():
         for token in (*record.joins, *record.trails):
-            if token[0] == COUNTERPART:
-                continue  # suggests only: who is joined by it is in one group
-            join(key, first.setdefault(token, key))
-            if (parts := scoped(token)) is not None:
+            if token in shared and token[0] != COUNTERPART:  # a counterpart key suggests only
+                join(key, first.setdefault(token, key))
+            if trail_heads and (parts := scoped(token)) is not None and parts[0] in trail_heads:
                 heads.setdefault(parts[0], []).append(key)
                 if not parts[1]:
                     open_heads.add(parts[0])
     for head in open_heads:
-        holders = heads[head]
-        if any(head in (trail[: trail.rfind("|") + 1] for trail in records[key].trails) for key in holders):
-            for key in holders:
-                join(key, holders[0])
+        for key in heads[head]:
+            join(key, heads[head][0])
     for key, token in itemised:
         join(key, token)
     return _collected(groups, parent, find)

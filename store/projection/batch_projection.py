@@ -22,7 +22,7 @@ from engine.reconciliation.documents import Chain, Finding
 from engine.reconciliation.evaluate import evaluate
 from engine.reconciliation.ledger_accounts import NO_ACCOUNTS, LedgerAccounts
 from engine.reconciliation.ledger_entries import LedgerEntry, ledger_entry
-from store.projection.batch_rows import BatchRows, decode_members
+from store.projection.batch_rows import BatchRows
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites
 
@@ -348,21 +348,24 @@ class BatchProjection(BatchRows):
 
         Whether such an id is unique depends on all records that share it, even if none of its own values changed.
         """
-        families: set[str] = set()
+        asked: set[str] = set()
+        seen: set[str] = set()
         while True:
             self._load_chains(self._dirty)
             members = self._members() | self._loose
             self._load(members)
+            more = members - seen
+            seen |= more
             heads = {
                 token
-                for key in members
+                for key in more
                 for token in (*self.records[key].joins, *self.records[key].trails)
                 if token[-1] == "|"
-            } - families
-            keys = self._open_keys(members) - families
+            } - asked
+            keys = self._open_keys(more) - asked
             if not heads and not keys:
                 return members
-            families |= heads | keys
+            asked |= heads | keys
             self._include(self._family(heads) | self._having(keys))
 
     def _relink_waiting(self, members: set[str]) -> set[str]:
@@ -393,8 +396,7 @@ class BatchProjection(BatchRows):
 
     def _is_settled(self, chain: str | None, lost: set[str]) -> bool:
         """Return True if a chain had a project row before this batch and none of its records is among `lost`."""
-        body = self.old_chains.get(chain) if chain is not None else None
-        members = decode_members(body).members if body is not None else []
+        members = self._old_members.get(chain, ()) if chain is not None else ()
         return any(key.startswith(self._settling) for key in members) and lost.isdisjoint(members)
 
     def _having(self, keys: set[str]) -> set[str]:

@@ -46,6 +46,7 @@ class BatchRows:
         self.links_added: set[tuple[str, str]] = set()
         self.links_removed: set[tuple[str, str]] = set()
         self.old_chains: dict[str, bytes] = {}
+        self._old_members: dict[str, list[str]] = {}
         self._rows: dict[str, Row | None] = {}
         self._offers: dict[str, list[str]] = {}
         self._offers_changed: set[str] = set()
@@ -69,13 +70,16 @@ class BatchRows:
 
     def _load_chains(self, ids: Iterable[str]) -> None:
         missing = []
-        for chain in ids:
+        loaded = {}
+        for chain in set(ids) - self.old_chains.keys():
             cached = self.cache.chains.get(chain)
             if cached is not None:
-                self.old_chains[chain] = cached
-            elif chain not in self.old_chains:
+                loaded[chain] = cached
+            else:
                 missing.append(chain)
-        self.old_chains.update(self.rows.chains(missing))
+        loaded.update(self.rows.chains(missing))
+        self.old_chains.update(loaded)
+        self._old_members.update((chain, decode_members(body).members) for chain, body in loaded.items())
 
     def _load_references(self, present: Mapping[str, Record]) -> None:
         """Load the rows that the rows of the chains point to, and the rows that those point to (such as the vendor of
@@ -124,7 +128,7 @@ class BatchRows:
     def chain_inputs(self, chains: Iterable[str]) -> dict[str, ChainInputs]:
         """Return the inputs of each of these chains."""
         self._load_chains(chains)
-        members = {chain: decode_members(body).members for chain, body in self.old_chains.items()}
+        members = self._old_members
         keys = {key for own in members.values() for key in own}
         self._load(keys)
         present = {key: record for key in keys if (record := self.records.get(key)) and record.exists}
@@ -187,4 +191,4 @@ class BatchRows:
 
     def _members(self) -> set[str]:
         """Return the records of the chains before this batch."""
-        return {key for body in self.old_chains.values() for key in decode_members(body).members}
+        return {key for members in self._old_members.values() for key in members}
