@@ -356,12 +356,8 @@ class BatchProjection(BatchRows):
             self._load(members)
             more = members - seen
             seen |= more
-            heads = {
-                token
-                for key in more
-                for token in (*self.records[key].joins, *self.records[key].trails)
-                if token[-1] == "|"
-            } - asked
+            read = [self.records[key] for key in more]
+            heads = {token for record in read for token in (*record.joins, *record.trails) if token[-1] == "|"} - asked
             keys = self._open_keys(more) - asked
             if not heads and not keys:
                 return members
@@ -396,7 +392,7 @@ class BatchProjection(BatchRows):
 
     def _is_settled(self, chain: str | None, lost: set[str]) -> bool:
         """Return True if a chain had a project row before this batch and none of its records is among `lost`."""
-        members = self._old_members.get(chain, ()) if chain is not None else ()
+        members = self._old_members.get(chain or "", ())
         return any(key.startswith(self._settling) for key in members) and lost.isdisjoint(members)
 
     def _having(self, keys: set[str]) -> set[str]:
