@@ -156,6 +156,30 @@ def test_a_document_that_an_actual_may_belong_to_says_so_everywhere_and_is_left_
     assert planned(engine) == {"USPM/T1": "possible-match", "USPM/T2": "approval"}
 
 
+IN_FINANCE = {
+    "a staging row": ("staging S9 amount=100.00 currency=USD project=P-1", "ProjCDSActualsImport", "S9"),
+    "a posted line": ("line L9 posted 100.00 currency=USD project=P-1", "ProjAdvancedJournalLine", "L9"),
+    "a draft line": ("line L9 draft 100.00 currency=USD project=P-1", "ProjAdvancedJournalLine", "L9"),
+}
+
+
+@pytest.mark.requirement("R11", "R42")
+@pytest.mark.parametrize(("table", "entity", "row"), IN_FINANCE.values(), ids=IN_FINANCE.keys())
+def test_a_document_is_left_alone_for_a_cost_that_only_finance_shows(
+    engine: Engine, table: str, entity: str, row: str
+) -> None:
+    project(engine, table, EXPENSES.replace("actual    A1", "actual    A8").replace("100.00 of=", "99.00 of="))
+    assert planned(engine) == {"USPM/T1": "possible-match", "USPM/T2": "approval"}
+    with reader(engine).snapshot() as asked:
+        assert listed(asked)["USPM/T1"] == ("possible-match",)
+        (view,) = asked.chain("USPM/T1")
+        told = chain_json(view, MAPS, asked.moment)
+    assert told["findings"][-1]["parameters"] == {"actual": f"{entity} {id_of(row)}"}
+    project(engine, f"20:00 {table.split()[0]} {row} delete")
+    # A posting is not undone by deleting its line.
+    assert planned(engine)["USPM/T1"] == ("possible-match" if "posted" in table else "approval")
+
+
 @pytest.mark.requirement("R11", "R42")
 @pytest.mark.parametrize(
     "later",
