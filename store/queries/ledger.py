@@ -134,15 +134,18 @@ def _others(connection: Connection, company: str, account: LedgerAccountName, cu
     return connection.execute(query.where(_table.currency.not_in([currency, ""])).limit(1)).first() is not None
 
 
-def voucher_sums(connection: Connection, company: str, currency: str | None = None) -> Iterator[VoucherSum]:
+def voucher_sums(
+    connection: Connection, company: str, currency: str | None = None, vouchers: Collection[str] | None = None
+) -> Iterator[VoucherSum]:
     """Yield the sums of the counted entries of a company by voucher and account, by voucher ('' first: none); with a
-    currency, those of ledgers in that currency.
+    currency, those of ledgers in that currency; with vouchers, those alone.
     """
     of_ledger = true() if currency is None else _table.currency.in_([currency, ""])
+    named = true() if vouchers is None else _table.voucher.in_(vouchers)
     first = func.coalesce(func.min(_table.date).filter(_table.date != ""), "")
     query = (
         select(_table.voucher, _table.account, first, *exact_sum(_table.amount), func.count())
-        .where(_table.company == company, _COUNTED, of_ledger)
+        .where(_table.company == company, _COUNTED, of_ledger, named)
         .group_by(_table.voucher, _table.account)
         .order_by(_table.voucher, _table.account)
     )

@@ -5,13 +5,13 @@ has the voucher, the whole sum is another entry of the ledger. A voucher also te
 posted. Rules: `docs/how-it-decides.md`, "The account".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, select
 
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.ledger_accounts import LedgerAccount
@@ -19,6 +19,7 @@ from store.projection.tile_totals import SUMMED
 from store.queries.common import exact_sum, joined
 from store.queries.ledger import VoucherSum, voucher_sums
 from store.schema import tables
+from store.schema.case_folding import folded
 from store.schema.dialects import dialect_of
 
 
@@ -95,9 +96,7 @@ class _Voucher(msgspec.Struct):
 
 def ledger_parts(connection: Connection, company: str, scope: Scope) -> LedgerParts | None:
     """Compare the ledger of a company; None while no entry of it is known."""
-    entries = tables.ledger_entries.c
-    known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
-    if connection.execute(known).first() is None:
+    if not has_entries(connection, company):
         return None
     parts = LedgerParts()
     shared = _is_shared(connection, company)
@@ -106,6 +105,13 @@ def ledger_parts(connection: Connection, company: str, scope: Scope) -> LedgerPa
         for one in _differences(voucher, shared, scope.since):
             _add_difference(parts, one)
     return parts
+
+
+def has_entries(connection: Connection, company: str) -> bool:
+    """Return True if an entry of an integration account of a company is known."""
+    entries = tables.ledger_entries.c
+    known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
+    return connection.execute(known).first() is not None
 
 
 def _add_moved(parts: LedgerParts, voucher: _Voucher) -> None:
@@ -129,10 +135,12 @@ def _add_difference(parts: LedgerParts, one: VoucherDifference) -> None:
     parts.other_by_day[day] = parts.other_by_day.get(day, 0) + one.ledger
 
 
-def compare(connection: Connection, company: str, scope: Scope) -> Iterator[VoucherDifference]:
-    """Yield the vouchers of a company that differ, by voucher."""
+def compare(
+    connection: Connection, company: str, scope: Scope, vouchers: Collection[str] | None = None
+) -> Iterator[VoucherDifference]:
+    """Yield the vouchers of a company that differ, of all or of these, by voucher."""
     shared = _is_shared(connection, company)
-    for voucher in _vouchers(connection, company, scope.currency):
+    for voucher in _vouchers(connection, company, scope.currency, vouchers):
         yield from _differences(voucher, shared, scope.since)
 
 
@@ -143,12 +151,14 @@ def _is_shared(connection: Connection, company: str) -> bool:
     return connection.execute(of_both).first() is not None
 
 
-def _vouchers(connection: Connection, company: str, currency: str | None) -> Iterator[_Voucher]:
+def _vouchers(
+    connection: Connection, company: str, currency: str | None, of: Collection[str] | None = None
+) -> Iterator[_Voucher]:
     """Yield the vouchers of documents, postings and entries, in the order of their bytes; '' is what has none."""
     streams: Iterator[tuple[str, int, Any]] = merge(
-        _moves(connection, company, _BOOKED),
-        _moves(connection, company, _CLEARED),
-        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company, currency)),
+        _moves(connection, company, _BOOKED, of),
+        _moves(connection, company, _CLEARED, of),
+        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company, currency, of)),
         key=lambda item: (item[0], item[1]),
     )
     for name, items in groupby(streams, key=lambda item: item[0]):
@@ -216,7 +226,9 @@ def _account_of(computed: Mapping[str, Mapping[str, int]], entries: Sequence[Vou
     return next(explained, entries[0].account)
 
 
-def _moves(connection: Connection, company: str, stream: int) -> Iterator[tuple[str, int, tuple[str, str, int]]]:
+def _moves(
+    connection: Connection, company: str, stream: int, of: Collection[str] | None
+) -> Iterator[tuple[str, int, tuple[str, str, int]]]:
     """Yield what the documents of each voucher, kind and day booked, or what its postings cleared, by voucher."""
     table: Any = tables.documents.c if stream == _BOOKED else tables.postings.c
     amount = table.booked if stream == _BOOKED else table.amount
@@ -224,6 +236,11 @@ def _moves(connection: Connection, company: str, stream: int) -> Iterator[tuple[
     if stream == _BOOKED:
         # A document that booked 0 is left out.
         conditions += [amount != 0, table.views.op("&")(SUMMED) != 0, table.kind.in_(list(KINDS))]
+    if of is not None:
+        conditions.append(table.voucher.in_(of))
+    if of is not None and stream == _BOOKED:
+        # As their index has it.
+        conditions.append(folded(table.voucher).in_([folded(literal(one)) for one in of]))
     # Literal, so that what is grouped by is what is selected.
     none: ColumnElement[str] = literal_column("''")
     voucher, day = func.coalesce(table.voucher, none), func.coalesce(table.date, none)

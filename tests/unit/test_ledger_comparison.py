@@ -26,6 +26,7 @@ from tests.support.ledger_rows import (
 )
 from tests.support.stores import MAPS
 from tests.support.story import changes, id_of
+from tieout.presenters import chain_json
 
 pytestmark = pytest.mark.requirement("R37", "R87")
 
@@ -210,3 +211,27 @@ def test_entries_of_a_ledger_in_another_currency_are_not_added() -> None:
         assert asked.balances(company)["expense"].unknown == "several-currencies"
         assert company.currency == "USD"
         assert asked.account_parts(company).accounts[TOGETHER].explained == 1_400_000
+
+
+AGREES = [header(2, SubledgerVoucher="V-2"), entry(2, "60.00"), header(3, SubledgerVoucher="PJ-1"), entry(3, "-60.00")]
+OF_DOCUMENT = {
+    "both vouchers agree": (AGREES, []),
+    "the voucher of the document differs": ([*AGREES[:1], entry(2, "59.00"), *AGREES[2:]], ["V-2"]),
+    "the voucher of the posted line differs": ([*AGREES[:3], entry(3, "-61.00")], ["PJ-1"]),
+    "another voucher differs": ([*AGREES, header(1, SubledgerVoucher="V-1"), entry(1, "139.00")], []),
+    "no entry is known": ([], []),
+}
+
+
+@pytest.mark.parametrize(("rows", "vouchers"), OF_DOCUMENT.values(), ids=OF_DOCUMENT.keys())
+def test_a_document_is_settled_only_if_its_vouchers_agree_with_the_ledger(
+    rows: Sequence[Change], vouchers: list[str]
+) -> None:
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *rows])
+    with Reader(engine, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        (view,) = asked.chain("USPM/T3")
+        told = chain_json(view, MAPS, asked.moment)
+    differing = [found["parameters"]["voucher"] for found in told["findings"] if found["code"] == "ledger-differs"]
+    assert (differing, told["settled"]) == (vouchers, not vouchers)
+    assert ("Ledger differs" in told["explanation"]["missing"]) is bool(vouchers)
+    assert told["explanation"]["do"] == ("Do what each of these findings says." if vouchers else "No action.")
