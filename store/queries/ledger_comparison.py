@@ -60,7 +60,9 @@ class LedgerParts(msgspec.Struct):
     other: dict[str, list[int]] = {}
     """By account: the amount and the number of vouchers."""
     other_by_day: dict[tuple[str, str], int] = {}
-    """By account and day (`YYYY-MM-DD`, '' if unknown): the amount."""
+    """By account and day (`YYYY-MM-DD`, '' if unknown): the amount; also what a voucher has on later days than its
+    first, negative on that.
+    """
     moved: dict[tuple[str, str], int] = {}
     """By kind and day: what postings add to what the documents of that day booked; negative for what was posted on
     another day.
@@ -102,6 +104,7 @@ def ledger_parts(connection: Connection, company: str, scope: Scope) -> LedgerPa
     shared = _is_shared(connection, company)
     for voucher in _vouchers(connection, company, scope.currency):
         _add_moved(parts, voucher)
+        _add_later_days(parts, voucher, shared)
         for one in _differences(voucher, shared, scope.since):
             _add_difference(parts, one)
     return parts
@@ -120,6 +123,25 @@ def _add_moved(parts: LedgerParts, voucher: _Voucher) -> None:
         if day != posted:
             parts.moved[kind, day] = parts.moved.get((kind, day), 0) - amount
             parts.moved[kind, posted] = parts.moved.get((kind, posted), 0) + amount
+
+
+def _add_later_days(parts: LedgerParts, voucher: _Voucher, shared: bool) -> None:
+    """Move the entries of later days, as other movements, from the first day of their voucher to their own.
+
+    What documents booked is moved only if the entries add up to it. A posting counts on its own day.
+    """
+    if voucher.cleared and voucher.voucher:
+        return
+    computed = _computed(voucher, shared) if voucher.voucher else {}
+    for one in _of_both(voucher.entries) if shared else voucher.entries:
+        booked = computed.get(one.account)
+        if booked is not None and sum(booked.values()) != one.amount:
+            continue
+        first = one.date if booked is None else voucher.day
+        for day, amount in one.days.items():
+            if day and day != first:
+                for on, moved in ((first, -amount), (day, amount)):
+                    parts.other_by_day[one.account, on] = parts.other_by_day.get((one.account, on), 0) + moved
 
 
 def _add_difference(parts: LedgerParts, one: VoucherDifference) -> None:
@@ -200,9 +222,11 @@ def _of_both(entries: Sequence[VoucherSum]) -> list[VoucherSum]:
     """Return the entries of a voucher as one sum: where an account serves both kinds, no entry is of one kind alone."""
     if not entries:
         return []
-    date = min((one.date for one in entries if one.date), default="")
-    amount, number = sum(one.amount for one in entries), sum(one.entries for one in entries)
-    return [VoucherSum(entries[0].voucher, "both", date, amount, number)]
+    days: dict[str, int] = {}
+    for one in entries:
+        for day, amount in one.days.items():
+            days[day] = days.get(day, 0) + amount
+    return [VoucherSum(entries[0].voucher, "both", sum(one.entries for one in entries), days)]
 
 
 def _computed(voucher: _Voucher, shared: bool) -> dict[str, dict[str, int]]:

@@ -64,7 +64,7 @@ class Matches(Documents):
                 costs.append(self._cost_of(actual, self._copies(self._staging_rows(actual))))
         return costs + self._in_finance_alone(linked)
 
-    def _in_finance_alone(self, linked: set[str]) -> list[Cost]:
+    def _in_finance_alone(self, linked: set[tuple[str, str]]) -> list[Cost]:
         """The costs of actuals that do not exist, and of lines that no staging row names."""
         groups: dict[str, list[Record]] = {}
         for row in self._all(STAGING):
@@ -76,7 +76,7 @@ class Matches(Documents):
         lines = [line for line in self._all(JOURNAL_LINE) if self._is_alone(line, linked) and line.id not in named]
         return costs + [self._cost_of(None, [line]) for line in lines if self._says_cost(line)]
 
-    def _is_alone(self, row: Record, linked: set[str]) -> bool:
+    def _is_alone(self, row: Record, linked: set[tuple[str, str]]) -> bool:
         """Whether no document has the row, or only one without any actual that may be a cost."""
         if row.key not in linked:
             return True
@@ -158,7 +158,7 @@ class Matches(Documents):
             and (cost.currency is None or document.currency in (None, cost.currency))
             and near
             # A vendor invoice line is known by its project category alone, as `naive_documents` reads it.
-            and (None in (cost.category, document.category) or cost.category == document.category.casefold())
+            and not self._is_of_other_category(cost.category, document.category)
         )
 
     def _copies(self, rows: list[Record]) -> list[Record]:
@@ -169,10 +169,13 @@ class Matches(Documents):
             copies += [row] if line is None else [row, line]
         return copies
 
+    def _is_of_other_category(self, one: str | None, other: str | None) -> bool:
+        return one is not None and other is not None and one.casefold() != other.casefold()
+
     def _category_of(self, actual: Record) -> str | None:
         category = self._find("msdyn_transactioncategory", actual.get("msdyn_transactioncategory"))
         number = category.text("msdyn_transactioncategorynumber") if category else None
-        return number.casefold() if number is not None else None
+        return number
 
     def _first(self, rows: list[Record], columns: dict[str, str]) -> str | None:
-        return next((text.casefold() for row in rows if (text := row.text(columns[row.entity]))), None)
+        return next((text for row in rows if (text := row.text(columns[row.entity]))), None)

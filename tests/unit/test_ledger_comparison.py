@@ -156,6 +156,38 @@ def test_a_document_is_booked_on_the_day_on_which_its_voucher_was_posted() -> No
         assert [amount(units) for units in closings] == ["0.00", "0.00", "140.00", "152.50"]
 
 
+def in_two_months(voucher: str, first: str, second: str) -> list[Change]:
+    """A voucher with an entry in January and one in February."""
+    return [
+        *(header(1, SubledgerVoucher=voucher, AccountingDate="2025-01-08"), entry(1, first)),
+        *(header(2, SubledgerVoucher=voucher, AccountingDate="2025-02-03"), entry(2, second)),
+    ]
+
+
+IN_TWO_MONTHS = {
+    "that its documents booked": (in_two_months("V-1", "100.00", "40.00"), ["160.00", "200.00"]),
+    "that nothing else has": ([*in_two_months("GJ-7", "12.50", "-2.50")], ["212.50", "210.00"]),
+    "of a posting and its cancellation": ([*in_two_months("GJ-7", "12.50", "-12.50")], ["212.50", "200.00"]),
+    "none": ([*in_two_months("", "12.50", "1.00")], ["212.50", "213.50"]),
+    "that differs, by an amount that nothing explains": (in_two_months("V-1", "100.00", "41.00"), ["200.00"]),
+}
+
+
+@pytest.mark.parametrize(("rows", "closings"), IN_TWO_MONTHS.values(), ids=IN_TWO_MONTHS.keys())
+def test_each_entry_of_a_voucher_in_two_months_counts_in_its_own(rows: Sequence[Change], closings: list[str]) -> None:
+    documents = changes("\n".join(DOCUMENTS.splitlines()[:4]))
+    with Reader(ledger_store([*CHART, *documents, *rows]), MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        months = asked.roll_forward(company)
+        assert [amount(one.closing) for one in months] == closings
+        assert [month.opening for month in months[1:]] == [month.closing for month in months[:-1]]
+        assert months[-1].closing == asked.account_parts(company).accounts[TOGETHER].explained
+        for month in months:
+            assert sum(row.amount or 0 for row in asked.booked_rows(company, month.start)) == month.booked
+        ends = [KeptBalance("USPM", "both", f"{one.start}-28", 1, one.closing, "USD", "mira") for one in months]
+        assert [one.unexplained for one in asked.compared(company, ends)] == [0] * len(ends)
+
+
 def test_another_entry_says_whose_document_it_is_if_only_the_project_of_that_is_unknown() -> None:
     document = changes("08:00   expense   E9   75.00 id=T9 voucher=V-9 project=?")
     rows = [header(9, SubledgerVoucher="V-9"), entry(9, "75.00")]
