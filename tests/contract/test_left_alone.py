@@ -22,7 +22,7 @@ from tests.support.stores import MAPS, apply, reader
 from tests.support.story import BEGINNING, REFERENCE, changes, id_of
 from tieout.presenters import chain_json
 from tieout.settings import Settings
-from tieout.sync.planning import plan
+from tieout.sync.planning import plan, plan_for
 
 EVERYTHING = Window("2000-01-01", "2030-01-01")
 EXPENSES = """
@@ -243,6 +243,10 @@ SIBLINGS = {
         IN_DRAFT + "line L2 posted voucher=PJ-2\n staging S2 voucher=PJ-2\n invoice-line I2 delete",
         "invoice-left-alone",
     ),
+    "is deleted in Finance, its actual in Dataverse, with a row of it in Finance": (
+        IN_DRAFT + "origin W2\n staging S2 amount=100.00 project=P-1\n invoice-line I2 delete\n actual A2 delete",
+        "invoice-left-alone",
+    ),
     "is deleted in Finance without an actual": ("invoice-line I2 delete", "confirmation"),
     "is of another invoice in Dataverse": (
         IN_DRAFT + "invoice-record N2 header=H2\n invoice-line I2 delete",
@@ -325,3 +329,12 @@ def test_a_journal_with_a_line_that_must_not_be_posted_is_left_alone(
         (view,) = asked.chain("USPM/T1")
         do = chain_json(view, MAPS, asked.moment)["explanation"]["do"]
     assert do == "Post the journal." if line is None else f"Take journal line {id_of(line)} out of" in do
+
+
+@pytest.mark.requirement("R5", "R42")
+def test_a_line_that_was_not_read_yet_keeps_its_invoice_back_where_another_line_alone_is_synced(engine: Engine) -> None:
+    project(engine, INVOICES, reread=(_unread("VendInvoiceTrans", id_of("I2")),))
+    for name, expected in (("USPM/T1", "invoice-left-alone"), ("USPM/T2", "changed-not-read"), ("USPM/T3", "export")):
+        with reader(engine).snapshot() as asked:
+            (one,) = plan_for(asked, DEFAULTS, name).documents
+        assert (one.step.code if isinstance(one.step, Skipped) else one.step.action) == expected

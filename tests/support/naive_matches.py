@@ -174,8 +174,7 @@ class Matches(Documents):
 
     def _category_of(self, actual: Record) -> str | None:
         category = self._find("msdyn_transactioncategory", actual.get("msdyn_transactioncategory"))
-        number = category.text("msdyn_transactioncategorynumber") if category else None
-        return number
+        return category.text("msdyn_transactioncategorynumber") if category else None
 
     def _first(self, rows: list[Record], columns: dict[str, str]) -> str | None:
         return next((text for row in rows if (text := row.text(columns[row.entity]))), None)
