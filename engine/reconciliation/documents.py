@@ -177,7 +177,7 @@ class Posting(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class UnlinkedActual(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An actual that may be a cost and belongs to no document: its record key, and the values that a document is
-    compared with.
+    compared with. Where Finance alone shows the cost: the key of its staging row, of its journal line without one.
 
     `amount` is in its own `currency`, in units of 1/10000; `dates` are its accounting and document date. The project is
     in upper case. Other values are None if unknown.

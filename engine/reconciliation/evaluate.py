@@ -20,7 +20,7 @@ from engine.reconciliation.fields import DecidedLine, document_of_line
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.positions import Verdict, decide_position, divide
 from engine.reconciliation.postings import Postings, posted_lines
-from engine.reconciliation.unlinked_actuals import unlinked_actuals
+from engine.reconciliation.unlinked_actuals import costs_in_finance, unlinked_actuals
 from engine.reconciliation.unsynced_actuals import UnsyncedActual, unsynced_actuals
 
 
@@ -137,9 +137,14 @@ class _Decision:
         self.findings += of_group
         self.unsynced.append((facts, [document for document, _ in decided]))
         # What is posted of a cancelled document is the cost of none (`posting-without-document`).
-        if facts.of("actual") and all(verdict.excluded == "cancelled" for _, verdict in decided):
-            for cost in unlinked_actuals(facts):
-                self.unlinked.setdefault(cost.key, cost)
+        costs: Iterable[UnlinkedActual] = ()
+        if all(verdict.excluded == "cancelled" for _, verdict in decided):
+            costs = unlinked_actuals(facts)
+        elif not facts.cost_actuals and not facts.untyped:
+            # The rows of an actual that was deleted, which its origin still joins to the document.
+            costs = costs_in_finance(facts)
+        for cost in costs:
+            self.unlinked.setdefault(cost.key, cost)
 
     def _document(self, facts: DocumentFacts, verdict: Verdict, postings: Postings) -> Document:
         division = divide(facts, verdict)

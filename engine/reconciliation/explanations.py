@@ -92,6 +92,7 @@ LABELS: Final[dict[str, str]] = {
     "posted-twice": "Posted twice",
     "record-deleted-after-posting": "Record deleted after posting",
     "link-changed-after-posting": "Link changed after posting",
+    "former-links-dropped": "Former links dropped",
     "cleared-amount-differs": "Cleared amount differs",
     "cleared-amount-assumed": "Cleared amount assumed",
     "written-back-twice": "Written back twice",

@@ -168,11 +168,18 @@ FINDINGS: Final[dict[str, Words]] = {
         "It has more decimals than an amount has, and counts as {amount}.",
         "Correct the sender: amounts have at most four decimals.",
     ),
+    "former-links-dropped": Words(
+        "{column} of this row has had more than {kept} values.",
+        "The oldest are not kept: what was posted when the row had one of them may be a posting without a document.",
+        "Find out what changes {column} again and again, and stop it. Look for the postings of this row among those "
+        "without a document.",
+    ),
     "possible-match": Words(
-        "Actual {actual} belongs to no document.",
+        "{actual} belongs to no document: an actual, or a row in Finance of which no actual exists, as far as events "
+        "say.",
         "It may be the cost of this document, by its project, currency, amount and day, as far as they are known.",
-        "Compare the two. If they belong together, set the source document of the actual in Dataverse. Do not create a "
-        "second actual before that.",
+        "Compare the two. If they belong together, set the source document of the actual in Dataverse; of a row in "
+        "Finance, find out there what became of its actual. Do not create a second actual before that.",
     ),
     "not-computable": Words(
         "The status of the document is known.",

@@ -11,7 +11,7 @@ from typing import Any, Final
 from engine import money
 from engine.calendar import local_day, same_period
 from engine.chains.links import LARGEST_CHAIN
-from engine.chains.records import Row, row_of
+from engine.chains.records import LINK_VALUES_MAX, Row, row_of
 from engine.chains.references import resolve_reference
 from engine.events.facts import Evidence, row_id_of
 from engine.mapping.values import parse_time
@@ -408,6 +408,14 @@ def _rounded(findings: _Findings, rows: Iterable[Row], document: str | None) -> 
             )
 
 
+def _dropped_links(findings: _Findings, rows: Iterable[Row], document: str | None) -> None:
+    """A posted line is no longer found by a link value that was dropped."""
+    for row in rows:
+        for column in row.record.crowded:
+            evidence = row.record.evidence_of(column) if row.record.exists else None
+            findings.add("former-links-dropped", row, document, evidence, column=column, kept=LINK_VALUES_MAX)
+
+
 def _too_large(findings: _Findings, chain: ChainFacts, size: int) -> None:
     if size > LARGEST_CHAIN:
         first = next(rows[0] for rows in chain.by_role.values())
@@ -444,6 +452,7 @@ def of_chain(chain: ChainFacts, rows: Sequence[Row], document: str | None) -> li
         _duplicate_rows(findings, None, actual)
     _unknown_values(findings, rows, document)
     _rounded(findings, rows, document)
+    _dropped_links(findings, rows, document)
     _too_large(findings, chain, len(rows))
     return findings
 
@@ -453,6 +462,7 @@ def of_reference(row: Row, dependents: int) -> list[Finding]:
     findings = _Findings()
     _unknown_values(findings, [row], None)
     _rounded(findings, [row], None)
+    _dropped_links(findings, [row], None)
     confirmed = row.role == "dataverse-invoice" and row["status"] == "confirmed" and row["state"] != "inactive"
     if confirmed and not dependents:
         findings.add("header-before-lines", row, None, row.evidence("status"), number=row["number"])

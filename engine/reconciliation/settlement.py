@@ -20,8 +20,11 @@ MONEY_FINDINGS: Final = (
     "written-back-twice",
     "company-differs",
     "not-computable",
+    "ledger-differs",
 )
-"""The findings that question what a document booked or cleared."""
+"""The findings that question what a document booked or cleared. The last one is known where the document alone is read
+(`store.queries.snapshot`).
+"""
 
 
 def is_settled(document: Document) -> bool:

@@ -30,8 +30,8 @@ REFUSALS: Final[Mapping[str, str]] = {
     "something-posted": "Check its posted actuals first: a repeated call would cost it a second time. Enter what is "
     "missing as a new transaction.",
     "type-unknown": "Read the actual that its finding names first (`tieout poll`): no event says whether it is a cost.",
-    "possible-match": "Check the actual that its finding names first: it belongs to no document and may be its cost. "
-    "If it is, set the source document of the actual in Dataverse.",
+    "possible-match": "Check the actual that its finding names first, or the row in Finance whose actual is missing: "
+    "it belongs to no document and may be its cost. If it is, set the source document of the actual in Dataverse.",
     "changed-not-read": "Wait until its changed rows are read: run a worker with the role handle, or `tieout poll`. "
     "One of them may hold its cost.",
     "ambiguous-invoice": "Find out first to which of the invoices with this number the line belongs.",
@@ -61,7 +61,7 @@ REPEATED: Final = frozenset(
 def refusal(document: Document, *, matched: bool = False, unread: bool = False) -> Reason | None:
     """Return why no call that makes actuals may be repeated for a document; None if nothing is against it.
 
-    `matched`: an actual without a document may be its cost. `unread`: a row that it rests on has changed and was not
+    `matched`: a cost without a document may be its own. `unread`: a row that it rests on has changed and was not
     read yet.
     """
     if "ambiguous-link" in document.findings:

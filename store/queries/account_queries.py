@@ -11,14 +11,15 @@ from engine.calendar import Company, Window
 from engine.chains.references import Directory
 from engine.mapping.compiler import Maps
 from engine.reconciliation.account import PartName
+from engine.reconciliation.documents import Chain, Document, Finding
 from engine.reconciliation.kinds import KINDS, Kind
 from engine.reconciliation.ledger_accounts import LedgerAccounts
 from store.operational.ledger_balances import BalanceAccount, KeptBalance, history, latest
 from store.queries import account, ledger, roll_forward
 from store.queries.account import TOGETHER, AccountParts, PartRow
-from store.queries.findings import LooseFinding, ledger_findings
+from store.queries.findings import LooseFinding, ledger_findings, voucher_finding
 from store.queries.ledger import LedgerAccountName, LedgerBalance
-from store.queries.ledger_comparison import LedgerParts, Scope, ledger_parts
+from store.queries.ledger_comparison import LedgerParts, Scope, compare, has_entries, ledger_parts
 from store.queries.roll_forward import PeriodMovement
 
 _CODE_OF: Final[dict[str, str]] = {**{kind.summary_name: code for code, kind in KINDS.items()}, "together": TOGETHER}
@@ -92,6 +93,18 @@ class AccountQueries:
         parts = self._ledger_parts(company)
         differing = parts.differing if parts is not None else []
         return ledger_findings(self._connection, company.code, company.currency, differing)
+
+    def _voucher_findings(self, chain: Chain, document: Document) -> list[Finding]:
+        """Return a finding for each voucher of a document that differs from the ledger: of its posting, and of the
+        postings that it counts.
+        """
+        named = [posting.voucher for posting in chain.postings if posting.document == document.key]
+        vouchers = {voucher for voucher in (document.voucher, *named) if voucher}
+        company = self.directory.company(document.company)
+        if company is None or not vouchers or not has_entries(self._connection, company.code):
+            return []
+        found = compare(self._connection, company.code, self._scope(company), vouchers)
+        return [voucher_finding(document, one) for one in found if one.computed is not None]
 
     def ledger_balances(self, company: Company) -> dict[LedgerAccountName, LedgerBalance]:
         """Return the balance of each account in the ledger, as far as it is known."""

@@ -10,7 +10,7 @@ from engine import money
 from engine.chains import links
 from engine.chains.records import Record
 from engine.mapping.compiler import Maps
-from engine.reconciliation.documents import Finding
+from engine.reconciliation.documents import Document, Finding
 from engine.reconciliation.grace import Moment, is_reportable
 from store.projection.projection_cache import ProjectionCache
 from store.projection.read_your_writes import ReadYourWrites, UncommittedWrites
@@ -59,7 +59,19 @@ def ledger_findings(
 
 
 def _differs(one: VoucherDifference, record: Record, currency: str | None) -> Finding:
-    parameters = {
+    evidence = record.latest_upsert or record.deleted
+    assert evidence is not None, record.key
+    return Finding(LEDGER_DIFFERS, record.key, None, _compared(one, currency), evidence)
+
+
+def voucher_finding(document: Document, one: VoucherDifference) -> Finding:
+    """Return the finding of a document one of whose vouchers differs from the ledger."""
+    parameters = _compared(one, document.accounting_currency)
+    return Finding(LEDGER_DIFFERS, document.key, document.document, parameters, document.evidence)
+
+
+def _compared(one: VoucherDifference, currency: str | None) -> dict[str, str]:
+    return {
         "voucher": one.voucher,
         "account": one.account,
         "computed_amount": money.text(one.computed or 0, currency),
@@ -67,9 +79,6 @@ def _differs(one: VoucherDifference, record: Record, currency: str | None) -> Fi
         "difference": money.text(one.difference, currency),
         "currency": currency or "",
     }
-    evidence = record.latest_upsert or record.deleted
-    assert evidence is not None, record.key
-    return Finding(LEDGER_DIFFERS, record.key, None, parameters, evidence)
 
 
 def _row_of(connection: Connection, company: str, voucher: str) -> str | None:

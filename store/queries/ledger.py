@@ -5,6 +5,7 @@ entries are in `together` alone. Amounts are exact, in units of 1/10000 of the a
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from itertools import groupby
 from typing import Any, Final, Literal
 
 import msgspec
@@ -56,14 +57,23 @@ class LedgerBalance(msgspec.Struct, frozen=True):
     without_period: int
 
 
-class VoucherSum(msgspec.Struct, frozen=True, gc=False):
-    """The entries of a voucher on an account: their sum, number, and earliest accounting date ('' if unknown)."""
+class VoucherSum(msgspec.Struct, frozen=True):
+    """The entries of a voucher on an account: their number, and their sum by accounting date ('' if unknown)."""
 
     voucher: str
     account: LedgerAccount
-    date: str
-    amount: int
     entries: int
+    days: dict[str, int]
+
+    @property
+    def date(self) -> str:
+        """The earliest known date; '' without one."""
+        return min((day for day in self.days if day), default="")
+
+    @property
+    def amount(self) -> int:
+        """Their sum."""
+        return sum(self.days.values())
 
 
 class WaitingEntries(msgspec.Struct, frozen=True):
@@ -134,20 +144,26 @@ def _others(connection: Connection, company: str, account: LedgerAccountName, cu
     return connection.execute(query.where(_table.currency.not_in([currency, ""])).limit(1)).first() is not None
 
 
-def voucher_sums(connection: Connection, company: str, currency: str | None = None) -> Iterator[VoucherSum]:
+def voucher_sums(
+    connection: Connection, company: str, currency: str | None = None, vouchers: Collection[str] | None = None
+) -> Iterator[VoucherSum]:
     """Yield the sums of the counted entries of a company by voucher and account, by voucher ('' first: none); with a
-    currency, those of ledgers in that currency.
+    currency, those of ledgers in that currency; with vouchers, those alone.
     """
     of_ledger = true() if currency is None else _table.currency.in_([currency, ""])
-    first = func.coalesce(func.min(_table.date).filter(_table.date != ""), "")
+    named = true() if vouchers is None else _table.voucher.in_(vouchers)
     query = (
-        select(_table.voucher, _table.account, first, *exact_sum(_table.amount), func.count())
-        .where(_table.company == company, _COUNTED, of_ledger)
-        .group_by(_table.voucher, _table.account)
+        select(_table.voucher, _table.account, _table.date, *exact_sum(_table.amount), func.count())
+        .where(_table.company == company, _COUNTED, of_ledger, named)
+        .group_by(_table.voucher, _table.account, _table.date)
         .order_by(_table.voucher, _table.account)
     )
-    for voucher, account, date, high, low, entries in _streamed(connection, query):
-        yield VoucherSum(voucher, account, date, joined(high, low), entries)
+    for (voucher, account), rows in groupby(_streamed(connection, query), key=lambda row: tuple(row[:2])):
+        days, entries = {}, 0
+        for _, _, day, high, low, number in rows:
+            days[day] = joined(high, low)
+            entries += number
+        yield VoucherSum(voucher, account, entries, days)
 
 
 def waiting(connection: Connection, company: str | None, accounts: LedgerAccounts) -> list[WaitingEntries]:

@@ -5,13 +5,13 @@ has the voucher, the whole sum is another entry of the ledger. A voucher also te
 posted. Rules: `docs/how-it-decides.md`, "The account".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import groupby
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal, literal_column, select
 
 from engine.reconciliation.kinds import KINDS
 from engine.reconciliation.ledger_accounts import LedgerAccount
@@ -19,6 +19,7 @@ from store.projection.tile_totals import SUMMED
 from store.queries.common import exact_sum, joined
 from store.queries.ledger import VoucherSum, voucher_sums
 from store.schema import tables
+from store.schema.case_folding import folded
 from store.schema.dialects import dialect_of
 
 
@@ -59,7 +60,9 @@ class LedgerParts(msgspec.Struct):
     other: dict[str, list[int]] = {}
     """By account: the amount and the number of vouchers."""
     other_by_day: dict[tuple[str, str], int] = {}
-    """By account and day (`YYYY-MM-DD`, '' if unknown): the amount."""
+    """By account and day (`YYYY-MM-DD`, '' if unknown): the amount; also what a voucher has on later days than its
+    first, negative on that.
+    """
     moved: dict[tuple[str, str], int] = {}
     """By kind and day: what postings add to what the documents of that day booked; negative for what was posted on
     another day.
@@ -95,17 +98,23 @@ class _Voucher(msgspec.Struct):
 
 def ledger_parts(connection: Connection, company: str, scope: Scope) -> LedgerParts | None:
     """Compare the ledger of a company; None while no entry of it is known."""
-    entries = tables.ledger_entries.c
-    known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
-    if connection.execute(known).first() is None:
+    if not has_entries(connection, company):
         return None
     parts = LedgerParts()
     shared = _is_shared(connection, company)
     for voucher in _vouchers(connection, company, scope.currency):
         _add_moved(parts, voucher)
+        _add_later_days(parts, voucher, shared)
         for one in _differences(voucher, shared, scope.since):
             _add_difference(parts, one)
     return parts
+
+
+def has_entries(connection: Connection, company: str) -> bool:
+    """Return True if an entry of an integration account of a company is known."""
+    entries = tables.ledger_entries.c
+    known = select(entries.key).where(entries.company == company, entries.account != "").limit(1)
+    return connection.execute(known).first() is not None
 
 
 def _add_moved(parts: LedgerParts, voucher: _Voucher) -> None:
@@ -114,6 +123,25 @@ def _add_moved(parts: LedgerParts, voucher: _Voucher) -> None:
         if day != posted:
             parts.moved[kind, day] = parts.moved.get((kind, day), 0) - amount
             parts.moved[kind, posted] = parts.moved.get((kind, posted), 0) + amount
+
+
+def _add_later_days(parts: LedgerParts, voucher: _Voucher, shared: bool) -> None:
+    """Move the entries of later days, as other movements, from the first day of their voucher to their own.
+
+    What documents booked is moved only if the entries add up to it. A posting counts on its own day.
+    """
+    if voucher.cleared and voucher.voucher:
+        return
+    computed = _computed(voucher, shared) if voucher.voucher else {}
+    for one in _of_both(voucher.entries) if shared else voucher.entries:
+        booked = computed.get(one.account)
+        if booked is not None and sum(booked.values()) != one.amount:
+            continue
+        first = one.date if booked is None else voucher.day
+        for day, amount in one.days.items():
+            if day and day != first:
+                for on, moved in ((first, -amount), (day, amount)):
+                    parts.other_by_day[one.account, on] = parts.other_by_day.get((one.account, on), 0) + moved
 
 
 def _add_difference(parts: LedgerParts, one: VoucherDifference) -> None:
@@ -129,10 +157,12 @@ def _add_difference(parts: LedgerParts, one: VoucherDifference) -> None:
     parts.other_by_day[day] = parts.other_by_day.get(day, 0) + one.ledger
 
 
-def compare(connection: Connection, company: str, scope: Scope) -> Iterator[VoucherDifference]:
-    """Yield the vouchers of a company that differ, by voucher."""
+def compare(
+    connection: Connection, company: str, scope: Scope, vouchers: Collection[str] | None = None
+) -> Iterator[VoucherDifference]:
+    """Yield the vouchers of a company that differ, of all or of these, by voucher."""
     shared = _is_shared(connection, company)
-    for voucher in _vouchers(connection, company, scope.currency):
+    for voucher in _vouchers(connection, company, scope.currency, vouchers):
         yield from _differences(voucher, shared, scope.since)
 
 
@@ -143,12 +173,14 @@ def _is_shared(connection: Connection, company: str) -> bool:
     return connection.execute(of_both).first() is not None
 
 
-def _vouchers(connection: Connection, company: str, currency: str | None) -> Iterator[_Voucher]:
+def _vouchers(
+    connection: Connection, company: str, currency: str | None, of: Collection[str] | None = None
+) -> Iterator[_Voucher]:
     """Yield the vouchers of documents, postings and entries, in the order of their bytes; '' is what has none."""
     streams: Iterator[tuple[str, int, Any]] = merge(
-        _moves(connection, company, _BOOKED),
-        _moves(connection, company, _CLEARED),
-        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company, currency)),
+        _moves(connection, company, _BOOKED, of),
+        _moves(connection, company, _CLEARED, of),
+        ((one.voucher, _LEDGER, one) for one in voucher_sums(connection, company, currency, of)),
         key=lambda item: (item[0], item[1]),
     )
     for name, items in groupby(streams, key=lambda item: item[0]):
@@ -190,9 +222,11 @@ def _of_both(entries: Sequence[VoucherSum]) -> list[VoucherSum]:
     """Return the entries of a voucher as one sum: where an account serves both kinds, no entry is of one kind alone."""
     if not entries:
         return []
-    date = min((one.date for one in entries if one.date), default="")
-    amount, number = sum(one.amount for one in entries), sum(one.entries for one in entries)
-    return [VoucherSum(entries[0].voucher, "both", date, amount, number)]
+    days: dict[str, int] = {}
+    for one in entries:
+        for day, amount in one.days.items():
+            days[day] = days.get(day, 0) + amount
+    return [VoucherSum(entries[0].voucher, "both", sum(one.entries for one in entries), days)]
 
 
 def _computed(voucher: _Voucher, shared: bool) -> dict[str, dict[str, int]]:
@@ -216,7 +250,9 @@ def _account_of(computed: Mapping[str, Mapping[str, int]], entries: Sequence[Vou
     return next(explained, entries[0].account)
 
 
-def _moves(connection: Connection, company: str, stream: int) -> Iterator[tuple[str, int, tuple[str, str, int]]]:
+def _moves(
+    connection: Connection, company: str, stream: int, of: Collection[str] | None
+) -> Iterator[tuple[str, int, tuple[str, str, int]]]:
     """Yield what the documents of each voucher, kind and day booked, or what its postings cleared, by voucher."""
     table: Any = tables.documents.c if stream == _BOOKED else tables.postings.c
     amount = table.booked if stream == _BOOKED else table.amount
@@ -224,6 +260,11 @@ def _moves(connection: Connection, company: str, stream: int) -> Iterator[tuple[
     if stream == _BOOKED:
         # A document that booked 0 is left out.
         conditions += [amount != 0, table.views.op("&")(SUMMED) != 0, table.kind.in_(list(KINDS))]
+    if of is not None:
+        conditions.append(table.voucher.in_(of))
+    if of is not None and stream == _BOOKED:
+        # As their index has it.
+        conditions.append(folded(table.voucher).in_([folded(literal(one)) for one in of]))
     # Literal, so that what is grouped by is what is selected.
     none: ColumnElement[str] = literal_column("''")
     voucher, day = func.coalesce(table.voucher, none), func.coalesce(table.date, none)

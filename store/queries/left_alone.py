@@ -43,7 +43,7 @@ def refusals(
         for row in rows
         if row.document.invoice is not None and row.cause in REPEATED and row.document.key not in found
     ]
-    found.update(_of_invoices(connection, sent_whole, unread))
+    found.update(_of_invoices(connection, sent_whole, unread, moment))
     return found
 
 
@@ -72,10 +72,11 @@ def _unread(
 
 
 def _of_invoices(
-    connection: Connection, documents: Collection[Document], unread: Collection[str]
+    connection: Connection, documents: Collection[Document], unread: Collection[str], moment: Moment
 ) -> Iterable[tuple[str, Reason]]:
     """Yield the documents that another line of their invoice keeps from being sent."""
     chains = _chains(connection, documents)
+    unread = {*unread, *_unread_lines(connection, chains, moment)}
     lines = [line for chain in chains for line in chain.documents if line.invoice is not None]
     matches = possible_matches(connection, lines)
     refused = {
@@ -87,6 +88,20 @@ def _of_invoices(
     for document in documents:
         if _invoice(document) in refused:
             yield document.key, "invoice-left-alone"
+
+
+def _unread_lines(connection: Connection, chains: Collection[Chain], moment: Moment) -> set[str]:
+    """Return the lines of which a row has changed and was not read yet, whether or not they are asked for."""
+    if not moment.unread:
+        return set()
+    unnamed = tables_with_unnamed(connection)
+    waiting = waiting_among(connection, {key for chain in chains for key in chain.members})
+    return {
+        line.key
+        for chain in chains
+        if any(key in waiting or key.split(":", 2)[1] in unnamed for key in chain.members)
+        for line in chain.documents
+    }
 
 
 def _invoice(document: Document) -> _Invoice:
@@ -138,7 +153,7 @@ def _with_cost_in_dataverse(connection: Connection, chains: Collection[Chain]) -
     for chain_id, body in rows.chains(sorted(headers_of)):
         chain = decode_chain(body)
         actuals = rows.records(_of_entity(chain.members, _ACTUAL))
-        if chain.postings or any(record.exists for _, record in actuals):
+        if chain.postings or chain.unlinked or any(record.exists for _, record in actuals):
             found.update(invoice for header in headers_of[chain_id] for invoice in invoices_of[header])
     return found
 

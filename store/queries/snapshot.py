@@ -343,6 +343,10 @@ class Snapshot(AccountQueries):
         (row,) = self._grid_rows([document_of(body, key)])
         attempts = attempts_of(self._connection, row.document.document)
         findings = list(chain.findings)
+        if differing := self._voucher_findings(chain, row.document):
+            findings += differing
+            codes = sorted({*row.document.findings, LEDGER_DIFFERS})
+            row = msgspec.structs.replace(row, document=msgspec.structs.replace(row.document, findings=tuple(codes)))
         if row.matches:
             findings.append(possible_match(row.document, row.matches))
         reason = self.refusals([row], self.input_fingerprints([row.document], "")).get(key)

@@ -2,13 +2,14 @@
 the log, the remedy, and that the message is then resolved and the amount cleared.
 """
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
 
 from engine.errorlog.known_messages import CATALOGUE
 from tests.support.desks import COMPANY, Desk
+from tests.support.history_events import finance, row_event
 from tieout.simulator.integration_journal import UNBILLED_SALES
 from tieout.simulator.pair.current_rows import SimulatedRow
 from tieout.simulator.pair.import_and_post import POSTING, SimulatedRun
@@ -125,6 +126,28 @@ def test_what_ended_in_an_error_is_run_again_once_it_is_mended(desk: Desk) -> No
     assert (again.document, again.subject) == (f"USPM/{line.id}", f"USPM/{journal}")
     assert codes(desk.errors()) == before
     assert desk.status_of(DRAFTED) == "reconciled"
+    assert desk.retry(journal) == []
+
+
+@pytest.mark.requirement("R42", "R43")
+def test_a_retry_does_not_post_a_journal_that_has_a_line_in_the_way_by_then(desk: Desk) -> None:
+    """The retry is requested; before it runs, another line of a posted or drafted actual comes into the journal."""
+    line, journal = line_of(desk)
+    set_periods(desk, 2, "2024-12-01")
+    press_sync(desk)
+    desk.site.clock.seconds += 3_600
+    set_periods(desk, 1, "2024-12-01")
+    reset_to_draft(desk)
+    names = desk.ask_retry(journal)
+    (staging,) = desk.site.pair.tables.where("ProjCDSActualsImport", "ProjAdvancedJournalLine", line.id)
+    second = finance("ProjAdvancedJournalLine", "5637999001", COMPANY, **dict(line.columns))
+    named = {"ActualId": staging.text("ActualId"), "ProjAdvancedJournalLine": 5637999001}
+    also = finance("ProjCDSActualsImport", "5637999002", COMPANY, **named)
+    moment = datetime.fromtimestamp(desk.now() / 1_000_000, UTC)
+    desk.also([row_event(step, number, moment) for number, step in enumerate((second, also))])
+    desk.handle()
+    assert desk.attempts.syncs(names)[0].last_text.startswith("no longer needed: the error is resolved, or must not")
+    assert desk.status_of(DRAFTED) == "missing-journal-line: draft"
     assert desk.retry(journal) == []
 
 

@@ -22,7 +22,7 @@ from tests.support.stores import MAPS, apply, reader
 from tests.support.story import BEGINNING, REFERENCE, changes, id_of
 from tieout.presenters import chain_json
 from tieout.settings import Settings
-from tieout.sync.planning import plan
+from tieout.sync.planning import plan, plan_for
 
 EVERYTHING = Window("2000-01-01", "2030-01-01")
 EXPENSES = """
@@ -156,6 +156,30 @@ def test_a_document_that_an_actual_may_belong_to_says_so_everywhere_and_is_left_
     assert planned(engine) == {"USPM/T1": "possible-match", "USPM/T2": "approval"}
 
 
+IN_FINANCE = {
+    "a staging row": ("staging S9 amount=100.00 currency=USD project=P-1", "ProjCDSActualsImport", "S9"),
+    "a posted line": ("line L9 posted 100.00 currency=USD project=P-1", "ProjAdvancedJournalLine", "L9"),
+    "a draft line": ("line L9 draft 100.00 currency=USD project=P-1", "ProjAdvancedJournalLine", "L9"),
+}
+
+
+@pytest.mark.requirement("R11", "R42")
+@pytest.mark.parametrize(("table", "entity", "row"), IN_FINANCE.values(), ids=IN_FINANCE.keys())
+def test_a_document_is_left_alone_for_a_cost_that_only_finance_shows(
+    engine: Engine, table: str, entity: str, row: str
+) -> None:
+    project(engine, table, EXPENSES.replace("actual    A1", "actual    A8").replace("100.00 of=", "99.00 of="))
+    assert planned(engine) == {"USPM/T1": "possible-match", "USPM/T2": "approval"}
+    with reader(engine).snapshot() as asked:
+        assert listed(asked)["USPM/T1"] == ("possible-match",)
+        (view,) = asked.chain("USPM/T1")
+        told = chain_json(view, MAPS, asked.moment)
+    assert told["findings"][-1]["parameters"] == {"actual": f"{entity} {id_of(row)}"}
+    project(engine, f"20:00 {table.split()[0]} {row} delete")
+    # A posting is not undone by deleting its line.
+    assert planned(engine)["USPM/T1"] == ("possible-match" if "posted" in table else "approval")
+
+
 @pytest.mark.requirement("R11", "R42")
 @pytest.mark.parametrize(
     "later",
@@ -217,6 +241,10 @@ SIBLINGS = {
     "is deleted in Finance, its actual in a draft line": (IN_DRAFT + "invoice-line I2 delete", "invoice-left-alone"),
     "is deleted in Finance, its actual posted": (
         IN_DRAFT + "line L2 posted voucher=PJ-2\n staging S2 voucher=PJ-2\n invoice-line I2 delete",
+        "invoice-left-alone",
+    ),
+    "is deleted in Finance, its actual in Dataverse, with a row of it in Finance": (
+        IN_DRAFT + "origin W2\n staging S2 amount=100.00 project=P-1\n invoice-line I2 delete\n actual A2 delete",
         "invoice-left-alone",
     ),
     "is deleted in Finance without an actual": ("invoice-line I2 delete", "confirmation"),
@@ -301,3 +329,12 @@ def test_a_journal_with_a_line_that_must_not_be_posted_is_left_alone(
         (view,) = asked.chain("USPM/T1")
         do = chain_json(view, MAPS, asked.moment)["explanation"]["do"]
     assert do == "Post the journal." if line is None else f"Take journal line {id_of(line)} out of" in do
+
+
+@pytest.mark.requirement("R5", "R42")
+def test_a_line_that_was_not_read_yet_keeps_its_invoice_back_where_another_line_alone_is_synced(engine: Engine) -> None:
+    project(engine, INVOICES, reread=(_unread("VendInvoiceTrans", id_of("I2")),))
+    for name, expected in (("USPM/T1", "invoice-left-alone"), ("USPM/T2", "changed-not-read"), ("USPM/T3", "export")):
+        with reader(engine).snapshot() as asked:
+            (one,) = plan_for(asked, DEFAULTS, name).documents
+        assert (one.step.code if isinstance(one.step, Skipped) else one.step.action) == expected

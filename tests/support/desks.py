@@ -108,12 +108,16 @@ class Desk:
 
     def retry(self, subject: str) -> list[Sync]:
         """Retry the process of a subject's current error and wait for the end."""
+        names = self.ask_retry(subject)
+        self.handle()
+        return self.attempts.syncs(names)
+
+    def ask_retry(self, subject: str) -> list[str]:
+        """Request the retry of a subject's current error; return the names of the errors to be attempted."""
         with self.reader.snapshot() as snapshot:
             entries = snapshot.error_log(ErrorQuery(company=COMPANY, subject=subject))
             request = error_retry.request(snapshot, error_retry.plan(snapshot, entries, self.settings), "anna")
-        names = self.attempts.request(msgspec.structs.replace(request, at=self.now()))
-        self.handle()
-        return self.attempts.syncs(names)
+        return self.attempts.request(msgspec.structs.replace(request, at=self.now()))
 
     def run(self, process: str, **parameters: Any) -> None:
         """Run a process of Finance an hour later and apply its messages."""

@@ -12,6 +12,7 @@ from tests.support.naive_sharing import COST, TIME
 from tests.support.naive_values import choice, code, day, money, row_id, total
 
 TYPES = {192350000, 192350004, 192350005, 192350006, 192350007, 192350008}
+CATEGORY = {STAGING: "TransactionCategoryId", JOURNAL_LINE: "ProjCategoryId"}
 PROJECT = {STAGING: "ProjectId", JOURNAL_LINE: "ProjId"}
 AMOUNT = {STAGING: "Amount", JOURNAL_LINE: "ExtendedCost"}
 CURRENCY = {STAGING: "TransactionCurrencyId", JOURNAL_LINE: "CostCurrency"}
@@ -26,8 +27,8 @@ class Cost:
     project: str | None
     amount: Decimal | None
     currency: str | None
+    category: str | None
     days: list[date]
-    actual: Record | None
 
 
 class Matches(Documents):
@@ -61,13 +62,34 @@ class Matches(Documents):
         for actual in self._all(ACTUAL):
             if actual.key not in linked and self._may_be_of_cost(actual) and not self._is_undone(actual):
                 costs.append(self._cost_of(actual, self._copies(self._staging_rows(actual))))
-        return costs
+        return costs + self._in_finance_alone(linked)
+
+    def _in_finance_alone(self, linked: set[tuple[str, str]]) -> list[Cost]:
+        """The costs of actuals that do not exist, and of lines that no staging row names."""
+        groups: dict[str, list[Record]] = {}
+        for row in self._all(STAGING):
+            actual_id = row_id(row.get("ActualId"))
+            if self._is_alone(row, linked) and self._find(ACTUAL, actual_id) is None:
+                groups.setdefault(actual_id or f"none {row.id}", []).append(row)
+        costs = [self._cost_of(None, self._copies(rows)) for rows in groups.values() if not self._is_sales(rows)]
+        named = {row_id(row.get("ProjAdvancedJournalLine")) for row in self._all(STAGING)}
+        lines = [line for line in self._all(JOURNAL_LINE) if self._is_alone(line, linked) and line.id not in named]
+        return costs + [self._cost_of(None, [line]) for line in lines if self._says_cost(line)]
+
+    def _is_alone(self, row: Record, linked: set[tuple[str, str]]) -> bool:
+        """Whether no document has the row, or only one without any actual that may be a cost."""
+        if row.key not in linked:
+            return True
+        return not any(other.entity == ACTUAL and self._is_of_cost(other) for other in self._chain_of[row.key])
 
     def _may_be_of_cost(self, actual: Record) -> bool:
         """A cost, or of a type that nothing says. Hours are the cost of vendor invoice lines at most."""
         entities = {record.entity for record in self._chain_of[actual.key]}
         if choice(actual.get("msdyn_transactionclassification")) == TIME and INVOICE_LINE_RECORD not in entities:
             return False
+        return self._is_of_cost(actual)
+
+    def _is_of_cost(self, actual: Record) -> bool:
         kind = choice(actual.get("msdyn_transactiontypecode"))
         return kind == COST or (kind not in TYPES and not self._is_sales(self._staging_rows(actual)))
 
@@ -99,14 +121,15 @@ class Matches(Documents):
         companies = [row.company for row in ([actual] if actual else []) + copies if row.company]
         own = ("msdyn_accountingdate", "msdyn_documentdate")
         days = [on for column in own if actual and (on := day(actual.get(column))) is not None]
-        days = days or [on for copy in copies if (on := day(copy.get("AccountingDate"))) is not None]
+        if actual and not days:  # the day on which Finance posts says nothing of the document
+            days = [on for copy in copies if (on := day(copy.get("AccountingDate"))) is not None]
         return Cost(
             company=companies[0] if companies else None,
             project=next((name.casefold() for name in names if name), None),
             amount=amount,
             currency=currency,
+            category=self._category_of(actual) if actual else self._first(copies, CATEGORY),
             days=days,
-            actual=actual,
         )
 
     def _is_undone(self, actual: Record) -> bool:
@@ -134,7 +157,8 @@ class Matches(Documents):
             and cost.project == (document.project or "").casefold()
             and (cost.currency is None or document.currency in (None, cost.currency))
             and near
-            and not (cost.actual and self._is_of_other_category(cost.actual, document))
+            # A vendor invoice line is known by its project category alone, as `naive_documents` reads it.
+            and not self._is_of_other_category(cost.category, document.category)
         )
 
     def _copies(self, rows: list[Record]) -> list[Record]:
@@ -145,9 +169,12 @@ class Matches(Documents):
             copies += [row] if line is None else [row, line]
         return copies
 
-    def _is_of_other_category(self, actual: Record, document: Document) -> bool:
+    def _is_of_other_category(self, one: str | None, other: str | None) -> bool:
+        return one is not None and other is not None and one.casefold() != other.casefold()
+
+    def _category_of(self, actual: Record) -> str | None:
         category = self._find("msdyn_transactioncategory", actual.get("msdyn_transactioncategory"))
-        number = category.text("msdyn_transactioncategorynumber") if category else None
-        # A vendor invoice line is known by its project category alone, as `naive_documents` reads it.
-        own = document.category
-        return number is not None and own is not None and number.casefold() != own.casefold()
+        return category.text("msdyn_transactioncategorynumber") if category else None
+
+    def _first(self, rows: list[Record], columns: dict[str, str]) -> str | None:
+        return next((text for row in rows if (text := row.text(columns[row.entity]))), None)

@@ -26,6 +26,7 @@ from tests.support.ledger_rows import (
 )
 from tests.support.stores import MAPS
 from tests.support.story import changes, id_of
+from tieout.presenters import chain_json
 
 pytestmark = pytest.mark.requirement("R37", "R87")
 
@@ -155,6 +156,38 @@ def test_a_document_is_booked_on_the_day_on_which_its_voucher_was_posted() -> No
         assert [amount(units) for units in closings] == ["0.00", "0.00", "140.00", "152.50"]
 
 
+def in_two_months(voucher: str, first: str, second: str) -> list[Change]:
+    """A voucher with an entry in January and one in February."""
+    return [
+        *(header(1, SubledgerVoucher=voucher, AccountingDate="2025-01-08"), entry(1, first)),
+        *(header(2, SubledgerVoucher=voucher, AccountingDate="2025-02-03"), entry(2, second)),
+    ]
+
+
+IN_TWO_MONTHS = {
+    "that its documents booked": (in_two_months("V-1", "100.00", "40.00"), ["160.00", "200.00"]),
+    "that nothing else has": ([*in_two_months("GJ-7", "12.50", "-2.50")], ["212.50", "210.00"]),
+    "of a posting and its cancellation": ([*in_two_months("GJ-7", "12.50", "-12.50")], ["212.50", "200.00"]),
+    "none": ([*in_two_months("", "12.50", "1.00")], ["212.50", "213.50"]),
+    "that differs, by an amount that nothing explains": (in_two_months("V-1", "100.00", "41.00"), ["200.00"]),
+}
+
+
+@pytest.mark.parametrize(("rows", "closings"), IN_TWO_MONTHS.values(), ids=IN_TWO_MONTHS.keys())
+def test_each_entry_of_a_voucher_in_two_months_counts_in_its_own(rows: Sequence[Change], closings: list[str]) -> None:
+    documents = changes("\n".join(DOCUMENTS.splitlines()[:4]))
+    with Reader(ledger_store([*CHART, *documents, *rows]), MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        company = asked.company("USPM")
+        months = asked.roll_forward(company)
+        assert [amount(one.closing) for one in months] == closings
+        assert [month.opening for month in months[1:]] == [month.closing for month in months[:-1]]
+        assert months[-1].closing == asked.account_parts(company).accounts[TOGETHER].explained
+        for month in months:
+            assert sum(row.amount or 0 for row in asked.booked_rows(company, month.start)) == month.booked
+        ends = [KeptBalance("USPM", "both", f"{one.start}-28", 1, one.closing, "USD", "mira") for one in months]
+        assert [one.unexplained for one in asked.compared(company, ends)] == [0] * len(ends)
+
+
 def test_another_entry_says_whose_document_it_is_if_only_the_project_of_that_is_unknown() -> None:
     document = changes("08:00   expense   E9   75.00 id=T9 voucher=V-9 project=?")
     rows = [header(9, SubledgerVoucher="V-9"), entry(9, "75.00")]
@@ -210,3 +243,27 @@ def test_entries_of_a_ledger_in_another_currency_are_not_added() -> None:
         assert asked.balances(company)["expense"].unknown == "several-currencies"
         assert company.currency == "USD"
         assert asked.account_parts(company).accounts[TOGETHER].explained == 1_400_000
+
+
+AGREES = [header(2, SubledgerVoucher="V-2"), entry(2, "60.00"), header(3, SubledgerVoucher="PJ-1"), entry(3, "-60.00")]
+OF_DOCUMENT = {
+    "both vouchers agree": (AGREES, []),
+    "the voucher of the document differs": ([*AGREES[:1], entry(2, "59.00"), *AGREES[2:]], ["V-2"]),
+    "the voucher of the posted line differs": ([*AGREES[:3], entry(3, "-61.00")], ["PJ-1"]),
+    "another voucher differs": ([*AGREES, header(1, SubledgerVoucher="V-1"), entry(1, "139.00")], []),
+    "no entry is known": ([], []),
+}
+
+
+@pytest.mark.parametrize(("rows", "vouchers"), OF_DOCUMENT.values(), ids=OF_DOCUMENT.keys())
+def test_a_document_is_settled_only_if_its_vouchers_agree_with_the_ledger(
+    rows: Sequence[Change], vouchers: list[str]
+) -> None:
+    engine = ledger_store([*CHART, *changes(DOCUMENTS), *rows])
+    with Reader(engine, MAPS, accounts=ACCOUNTS).snapshot() as asked:
+        (view,) = asked.chain("USPM/T3")
+        told = chain_json(view, MAPS, asked.moment)
+    differing = [found["parameters"]["voucher"] for found in told["findings"] if found["code"] == "ledger-differs"]
+    assert (differing, told["settled"]) == (vouchers, not vouchers)
+    assert ("Ledger differs" in told["explanation"]["missing"]) is bool(vouchers)
+    assert told["explanation"]["do"] == ("Do what each of these findings says." if vouchers else "No action.")

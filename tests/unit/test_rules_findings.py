@@ -5,6 +5,7 @@ from importlib.resources import files
 
 import pytest
 
+from engine.chains.records import LINK_VALUES_MAX
 from engine.mapping.compiler import compile_maps
 from engine.reconciliation.explanations import explain_finding
 from engine.reconciliation.grace import AHEAD, STUCK, timed_findings
@@ -437,6 +438,14 @@ def test_more_than_200_records_in_a_chain_are_a_finding() -> None:
     assert "chain-too-large E1" in decide("expense E1\n" + many).finding_codes
     few = "\n".join(f"record R{n} of=T1" for n in range(2, 201))
     assert "chain-too-large E1" not in decide("expense E1\n" + few).finding_codes
+
+
+@pytest.mark.parametrize(("values", "found"), [(LINK_VALUES_MAX, False), (LINK_VALUES_MAX + 1, True)])
+def test_a_link_column_of_which_values_were_dropped_is_a_finding(values: int, found: bool) -> None:
+    story = decide("expense E1\n" + "\n".join(f"expense E1 id=T{n}" for n in range(2, values + 1)))
+    assert ("former-links-dropped E1" in story.finding_codes) is found
+    if found:
+        assert explain_finding(story.finding("former-links-dropped")).seen.startswith("ProjTransId of this row")
 
 
 def test_the_event_of_a_posting_that_was_not_written_back_is_the_posting() -> None:

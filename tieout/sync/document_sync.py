@@ -6,7 +6,7 @@ from handlers.processes import Processes
 from handlers.sync_executor import ActionHandler, Precondition
 from store.queries.reader import Reader
 from tieout.settings import Settings
-from tieout.sync.error_retry import still_current
+from tieout.sync.error_retry import still_planned
 from tieout.sync.planning import plan_rows
 
 
@@ -24,7 +24,7 @@ class DocumentSync:
             rows = snapshot.documents_named(claim.documents)
             current = plan_rows(snapshot, self._settings, rows).documents
             errors = set(claim.documents) - {row.document.document for row in rows}
-            has_error = bool(errors) and still_current(snapshot, claim, errors)
+            has_error = bool(errors) and still_planned(snapshot, claim, errors, self._settings)
         has_document = any(
             isinstance(planned.step, Step)
             and (planned.step.action, planned.step.subject) == (claim.action, claim.subject)
@@ -33,8 +33,9 @@ class DocumentSync:
         fingerprints = {planned.row.document.document: planned.change for planned in current}
         if has_document or has_error:
             return Precondition(True, "", fingerprints)
-        causes = sorted({row.cause or row.document.position for row in rows}) or ["the document no longer exists"]
-        return Precondition(False, f"no longer needed: {', '.join(causes)}", fingerprints)
+        causes = sorted({row.cause or row.document.position for row in rows})
+        gone = "the error is resolved, or must not be retried" if errors else "the document no longer exists"
+        return Precondition(False, f"no longer needed: {', '.join(causes) or gone}", fingerprints)
 
     def call(self, claim: Claim) -> None:
         """Start the process of the action. Raises `TargetError`."""

@@ -83,10 +83,16 @@ def request(snapshot: Snapshot, retries: Iterable[Retry], who: str) -> Request:
     return request_of(requested, {}, who=who, scope=f"Retry of {number}")
 
 
-def still_current(snapshot: Snapshot, claim: Claim, names: Collection[str]) -> bool:
-    """Return True if an error with one of these names is still current, so that its process must run again."""
+def still_planned(snapshot: Snapshot, claim: Claim, names: Collection[str], settings: Settings) -> bool:
+    """Return True if an error with one of these names is still current, and the call of a claim is still its retry: no
+    line that must not be posted is in the journal meanwhile.
+    """
     query = ErrorQuery(company=claim.company, limit=_EVERY)
-    return any(_name(entry.message) in names for entry in snapshot.error_log(query))
+    current = [entry for entry in snapshot.error_log(query) if _name(entry.message) in names]
+    steps = [retry.step for retry in plan(snapshot, current, settings)]
+    return any(
+        isinstance(step, Step) and (step.action, step.subject) == (claim.action, claim.subject) for step in steps
+    )
 
 
 def _name(message: ProcessMessage) -> str:

@@ -136,7 +136,7 @@ def actual_rolled_back(story: DocumentStory) -> None:
     story.flow.recorder.dataverse_deleted("msdyn_actual", actual.row, story.advance(minutes=2))
     story.leave_at_status(actual, state.INVALID)
     story.outcomes.row_findings.append(("orphan-in-finance", "ProjCDSActualsImport", str(actual.staging)))
-    story.misses_actual("no-actual-made")
+    story.misses_actual("no-actual-made", "possible-match")
 
 
 @fault("C38 nothing arrives in Dataverse any more", 0, exclusive=True)
