@@ -196,7 +196,9 @@ class DocumentStory:
         )
 
     def excluded(self, reason: str) -> None:
-        """End with the document excluded, with the reason."""
+        """End with the document excluded, with the reason. What is known precedes that the project is not (R13)."""
+        if reason == "project-unknown" and self.line.company not in self.outcomes.companies:
+            reason = "other-company"
         self.record_outcome("excluded", excluded=reason)
 
     def leave_posting(self, part: str, *, account_known: bool = True) -> None:
