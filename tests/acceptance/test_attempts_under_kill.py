@@ -19,7 +19,7 @@ from tieout.bootstrap import open_projector
 KILLED = -9
 STEPS = 9
 """Before and after claiming, beginning, publishing that it began, calling and ending."""
-KILLS = 100 if SOAK else 12
+KILLS = 100 if SOAK else 6
 
 Worker = Callable[[int], int]
 

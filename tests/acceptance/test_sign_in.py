@@ -147,8 +147,8 @@ def token_reply(status: int, body: bytes) -> Change:
 
 REFUSED = {
     "expired": (claims(exp=int(time.time()) - 120), 400, "has expired", "expired"),
-    "issued in the future": (claims(iat=int(time.time()) + 600), 400, "its clock and that of", "not-yet-valid"),
-    "not yet valid": (claims(nbf=int(time.time()) + 600), 400, "its clock and that of", "not-yet-valid"),
+    "issued in the future": (claims(iat=int(time.time()) + 86_400), 400, "its clock and that of", "not-yet-valid"),
+    "not yet valid": (claims(nbf=int(time.time()) + 86_400), 400, "its clock and that of", "not-yet-valid"),
     "another audience": (claims(aud="other"), 400, "for another application", "wrong-audience"),
     "several audiences": (claims(aud=["tieout", "other"]), 400, "for another application", "wrong-audience"),
     "another party": (claims(azp="other"), 400, "for another application", "wrong-audience"),
