@@ -118,7 +118,7 @@ def test_sync_beside_the_demonstration_does_all_that_is_not_a_persons(tmp_path: 
         kept = {name: value for name, value in os.environ.items() if not name.startswith("TIEOUT_")}
         environment = kept | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run(
-            ["bash", "-ec", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+            ["bash", "-ec", typed], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
     assert done.returncode == 0, done.stderr
     # It holds the secret of the simulated pair, as a real one would hold a real one.
